@@ -1,0 +1,150 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// House settings, on every target: Swift 6 mode, strict imports, warnings are errors.
+let settings: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+    .treatAllWarnings(as: .error),
+]
+
+// Libraries from outside, by the name under which targets ask for them.
+let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+let collections = Target.Dependency.product(name: "Collections", package: "swift-collections")
+let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
+let cryptoExtras = Target.Dependency.product(name: "CryptoExtras", package: "swift-crypto")
+let httpClient = Target.Dependency.product(name: "AsyncHTTPClient", package: "async-http-client")
+let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
+let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
+let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let metrics = Target.Dependency.product(name: "Metrics", package: "swift-metrics")
+let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
+let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
+let subprocess = Target.Dependency.product(name: "Subprocess", package: "swift-subprocess")
+let systemPackage = Target.Dependency.product(name: "SystemPackage", package: "swift-system")
+let yams = Target.Dependency.product(name: "Yams", package: "Yams")
+
+func module(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: settings)
+}
+
+func executable(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .executableTarget(
+        name: name,
+        dependencies: dependencies + [argumentParser, logging],
+        path: "Sources/Executables/\(name)",
+        swiftSettings: settings)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource] = []) -> Target {
+    .testTarget(
+        name: name, dependencies: dependencies, path: "Tests/\(name)", resources: resources, swiftSettings: settings)
+}
+
+let package = Package(
+    name: "cellwright",
+    products: [
+        .executable(name: "cellwright", targets: ["cellwright"]),
+        .executable(name: "cellwright-api", targets: ["cellwright-api"]),
+        .executable(name: "cellwright-supervisor", targets: ["cellwright-supervisor"]),
+        .executable(name: "cellwright-conductor", targets: ["cellwright-conductor"]),
+        .executable(name: "cellwright-compute", targets: ["cellwright-compute"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-collections", exact: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-crypto", exact: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-http-types", exact: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-metrics", exact: "2.13.0"),
+        .package(url: "https://github.com/apple/swift-nio", exact: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-system", exact: "1.8.1"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", exact: "2.28.1", traits: []),
+        .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
+        .package(url: "https://github.com/swift-server/async-http-client", exact: "1.37.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", exact: "2.13.0"),
+        .package(url: "https://github.com/swiftlang/swift-subprocess", exact: "1.0.2"),
+    ],
+    targets: [
+        // C libraries
+        .systemLibrary(name: "CLibpq", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
+        .systemLibrary(name: "CRabbitMQ", pkgConfig: "librabbitmq", providers: [.apt(["librabbitmq-dev"])]),
+        .systemLibrary(name: "CLibvirt", pkgConfig: "libvirt", providers: [.apt(["libvirt-dev"])]),
+
+        // Primitives, domain and ports
+        module("Primitives", []),
+        module("ServiceKit", ["Primitives", logging, metrics, lifecycle, nioCore, nioPosix, nioHTTP1]),
+        module("CloudModel", ["Primitives"]),
+        module("SagaEngine", ["Primitives"]),
+        module("PlacementCore", ["CloudModel", "Primitives"]),
+        module("MessageBus", ["Primitives"]),
+        module("CellProtocol", ["CloudModel", "MessageBus", "Primitives"]),
+        module("HypervisorDriver", ["CloudModel", "Primitives"]),
+        module(
+            "ServerLifecycle",
+            ["CloudModel", "SagaEngine", "PlacementCore", "CellProtocol", "HypervisorDriver", "MessageBus", "Primitives"]),
+
+        // Adapters
+        module("PostgresClient", ["Primitives", "CLibpq"]),
+        module("RabbitMQTransport", ["MessageBus", "Primitives", "CRabbitMQ"]),
+        module("LibvirtDriver", ["HypervisorDriver", "CloudModel", "Primitives", "CLibvirt"]),
+        module(
+            "Persistence",
+            ["CloudModel", "SagaEngine", "PlacementCore", "CellProtocol", "PostgresClient", "Primitives"]),
+
+        // REST services
+        module("HTTPKit", ["CloudModel", "Primitives", "ServiceKit", hummingbird, httpTypes, logging, nioCore]),
+        module("IdentityAPI", ["HTTPKit", "CloudModel", "Primitives", "ServiceKit", hummingbird, httpTypes, crypto, cryptoExtras]),
+        module("ImageAPI", ["HTTPKit", "CloudModel", "ImageInspector", "Primitives", hummingbird, httpTypes, nioCore, crypto, systemPackage]),
+        module("ImageInspector", ["Primitives"]),
+        module("NetworkAPI", ["HTTPKit", "CloudModel", "Primitives", hummingbird, httpTypes]),
+        module("ComputeAPI", ["HTTPKit", "CloudModel", "CellProtocol", "MessageBus", "Primitives", hummingbird, httpTypes, crypto]),
+
+        // Services
+        module(
+            "Supervisor",
+            ["ServerLifecycle", "CellProtocol", "CloudModel", "PlacementCore", "SagaEngine", "MessageBus", "ServiceKit", "Primitives", lifecycle, logging]),
+        module(
+            "Conductor",
+            ["ServerLifecycle", "CellProtocol", "CloudModel", "SagaEngine", "MessageBus", "ServiceKit", "Primitives", lifecycle, logging]),
+        module(
+            "ComputeAgent",
+            ["CellProtocol", "CloudModel", "HypervisorDriver", "ImageInspector", "MessageBus", "ServiceKit", "Primitives",
+             lifecycle, logging, httpClient, nioCore, subprocess, systemPackage, crypto]),
+
+        // Deploying
+        module("Topology", ["CloudModel", "Primitives", yams]),
+        module(
+            "Deployer",
+            ["Topology", "CloudModel", "Primitives", "ServiceKit", logging, subprocess, systemPackage, httpClient, nioCore, crypto]),
+
+        // Executables: the only places that name adapters
+        executable("cellwright", ["Deployer", "Topology", "ServiceKit", "Primitives"]),
+        executable(
+            "cellwright-api",
+            ["IdentityAPI", "ImageAPI", "NetworkAPI", "ComputeAPI", "HTTPKit", "Persistence", "PostgresClient", "RabbitMQTransport",
+             "CellProtocol", "CloudModel", "MessageBus", "ServiceKit", "Primitives", lifecycle]),
+        executable(
+            "cellwright-supervisor",
+            ["Supervisor", "Persistence", "PostgresClient", "RabbitMQTransport", "CellProtocol", "CloudModel", "MessageBus", "ServiceKit", "Primitives", lifecycle]),
+        executable(
+            "cellwright-conductor",
+            ["Conductor", "Persistence", "PostgresClient", "RabbitMQTransport", "CellProtocol", "CloudModel", "MessageBus", "ServiceKit", "Primitives", lifecycle]),
+        executable(
+            "cellwright-compute",
+            ["ComputeAgent", "LibvirtDriver", "HypervisorDriver", "RabbitMQTransport", "CellProtocol", "CloudModel", "MessageBus", "ServiceKit", "Primitives",
+             lifecycle]),
+
+        // Tests
+        .target(
+            name: "TestSupport",
+            dependencies: ["PostgresClient", "RabbitMQTransport", "MessageBus", "Primitives", subprocess, systemPackage, httpClient, nioCore],
+            path: "Tests/TestSupport", swiftSettings: settings),
+        tests("PrimitivesTests", ["Primitives"]),
+    ],
+    swiftLanguageModes: [.v6]
+)

@@ -1,0 +1,2 @@
+#pragma once
+#include <libvirt/libvirt.h>n#include <libvirt/virterror.h>
