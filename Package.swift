@@ -86,7 +86,10 @@ let package = Package(
         module("HypervisorDriver", ["CloudModel", "Primitives"]),
         module(
             "ServerLifecycle",
-            ["CloudModel", "SagaEngine", "PlacementCore", "CellProtocol", "HypervisorDriver", "MessageBus", "Primitives"]),
+            [
+                "CloudModel", "SagaEngine", "PlacementCore", "CellProtocol", "HypervisorDriver", "MessageBus",
+                "Primitives",
+            ]),
 
         // Adapters
         module("PostgresClient", ["Primitives", "CLibpq"]),
@@ -98,51 +101,87 @@ let package = Package(
 
         // REST services
         module("HTTPKit", ["CloudModel", "Primitives", "ServiceKit", hummingbird, httpTypes, logging, nioCore]),
-        module("IdentityAPI", ["HTTPKit", "CloudModel", "Primitives", "ServiceKit", hummingbird, httpTypes, crypto, cryptoExtras]),
-        module("ImageAPI", ["HTTPKit", "CloudModel", "ImageInspector", "Primitives", hummingbird, httpTypes, nioCore, crypto, systemPackage]),
+        module(
+            "IdentityAPI",
+            ["HTTPKit", "CloudModel", "Primitives", "ServiceKit", hummingbird, httpTypes, crypto, cryptoExtras]),
+        module(
+            "ImageAPI",
+            [
+                "HTTPKit", "CloudModel", "ImageInspector", "Primitives", hummingbird, httpTypes, nioCore, crypto,
+                systemPackage,
+            ]),
         module("ImageInspector", ["Primitives"]),
         module("NetworkAPI", ["HTTPKit", "CloudModel", "Primitives", hummingbird, httpTypes]),
-        module("ComputeAPI", ["HTTPKit", "CloudModel", "CellProtocol", "MessageBus", "Primitives", hummingbird, httpTypes, crypto]),
+        module(
+            "ComputeAPI",
+            ["HTTPKit", "CloudModel", "CellProtocol", "MessageBus", "Primitives", hummingbird, httpTypes, crypto]),
 
         // Services
         module(
             "Supervisor",
-            ["ServerLifecycle", "CellProtocol", "CloudModel", "PlacementCore", "SagaEngine", "MessageBus", "ServiceKit", "Primitives", lifecycle, logging]),
+            [
+                "ServerLifecycle", "CellProtocol", "CloudModel", "PlacementCore", "SagaEngine", "MessageBus",
+                "ServiceKit", "Primitives", lifecycle, logging,
+            ]),
         module(
             "Conductor",
-            ["ServerLifecycle", "CellProtocol", "CloudModel", "SagaEngine", "MessageBus", "ServiceKit", "Primitives", lifecycle, logging]),
+            [
+                "ServerLifecycle", "CellProtocol", "CloudModel", "SagaEngine", "MessageBus", "ServiceKit", "Primitives",
+                lifecycle, logging,
+            ]),
         module(
             "ComputeAgent",
-            ["CellProtocol", "CloudModel", "HypervisorDriver", "ImageInspector", "MessageBus", "ServiceKit", "Primitives",
-             lifecycle, logging, httpClient, nioCore, subprocess, systemPackage, crypto]),
+            [
+                "CellProtocol", "CloudModel", "HypervisorDriver", "ImageInspector", "MessageBus", "ServiceKit",
+                "Primitives",
+                lifecycle, logging, httpClient, nioCore, subprocess, systemPackage, crypto,
+            ]),
 
         // Deploying
         module("Topology", ["CloudModel", "Primitives", yams]),
         module(
             "Deployer",
-            ["Topology", "CloudModel", "Primitives", "ServiceKit", logging, subprocess, systemPackage, httpClient, nioCore, crypto]),
+            [
+                "Topology", "CloudModel", "Primitives", "ServiceKit", logging, subprocess, systemPackage, httpClient,
+                nioCore, crypto,
+            ]),
 
         // Executables: the only places that name adapters
         executable("cellwright", ["Deployer", "Topology", "ServiceKit", "Primitives"]),
         executable(
             "cellwright-api",
-            ["IdentityAPI", "ImageAPI", "NetworkAPI", "ComputeAPI", "HTTPKit", "Persistence", "PostgresClient", "RabbitMQTransport",
-             "CellProtocol", "CloudModel", "MessageBus", "ServiceKit", "Primitives", lifecycle]),
+            [
+                "IdentityAPI", "ImageAPI", "NetworkAPI", "ComputeAPI", "HTTPKit", "Persistence", "PostgresClient",
+                "RabbitMQTransport",
+                "CellProtocol", "CloudModel", "MessageBus", "ServiceKit", "Primitives", lifecycle,
+            ]),
         executable(
             "cellwright-supervisor",
-            ["Supervisor", "Persistence", "PostgresClient", "RabbitMQTransport", "CellProtocol", "CloudModel", "MessageBus", "ServiceKit", "Primitives", lifecycle]),
+            [
+                "Supervisor", "Persistence", "PostgresClient", "RabbitMQTransport", "CellProtocol", "CloudModel",
+                "MessageBus", "ServiceKit", "Primitives", lifecycle,
+            ]),
         executable(
             "cellwright-conductor",
-            ["Conductor", "Persistence", "PostgresClient", "RabbitMQTransport", "CellProtocol", "CloudModel", "MessageBus", "ServiceKit", "Primitives", lifecycle]),
+            [
+                "Conductor", "Persistence", "PostgresClient", "RabbitMQTransport", "CellProtocol", "CloudModel",
+                "MessageBus", "ServiceKit", "Primitives", lifecycle,
+            ]),
         executable(
             "cellwright-compute",
-            ["ComputeAgent", "LibvirtDriver", "HypervisorDriver", "RabbitMQTransport", "CellProtocol", "CloudModel", "MessageBus", "ServiceKit", "Primitives",
-             lifecycle]),
+            [
+                "ComputeAgent", "LibvirtDriver", "HypervisorDriver", "RabbitMQTransport", "CellProtocol", "CloudModel",
+                "MessageBus", "ServiceKit", "Primitives",
+                lifecycle,
+            ]),
 
         // Tests
         .target(
             name: "TestSupport",
-            dependencies: ["PostgresClient", "RabbitMQTransport", "MessageBus", "Primitives", subprocess, systemPackage, httpClient, nioCore],
+            dependencies: [
+                "PostgresClient", "RabbitMQTransport", "MessageBus", "Primitives", subprocess, systemPackage,
+                httpClient, nioCore,
+            ],
             path: "Tests/TestSupport", swiftSettings: settings),
         tests("PrimitivesTests", ["Primitives"]),
     ],

@@ -1,0 +1,49 @@
+package import FoundationEssentials
+
+/// A UUID that knows what it identifies, so that a port's id can't be handed in for a server's.
+///
+/// On the wire it is the lower-case UUID text that OpenStack uses.
+package struct Identifier<Subject>: Hashable, Sendable, Comparable, CustomStringConvertible {
+    package let uuid: UUID
+
+    package init(_ uuid: UUID) { self.uuid = uuid }
+
+    /// Reads UUID text, with or without dashes as Nova accepts it; `nil` for anything else.
+    package init?(_ text: some StringProtocol) {
+        if let uuid = UUID(uuidString: String(text)) {
+            self.uuid = uuid
+            return
+        }
+        guard text.utf8.count == 32, text.utf8.allSatisfy({ UInt8(ascii: "-") != $0 }) else { return nil }
+        var dashed = ""
+        for (index, character) in text.enumerated() {
+            if [8, 12, 16, 20].contains(index) { dashed.append("-") }
+            dashed.append(character)
+        }
+        guard let uuid = UUID(uuidString: dashed) else { return nil }
+        self.uuid = uuid
+    }
+
+    package var description: String { uuid.uuidString.lowercased() }
+
+    /// The same without dashes, as identity's project and user ids are written.
+    package var hex: String { description.filter { $0 != "-" } }
+
+    package static func < (left: Self, right: Self) -> Bool { left.description < right.description }
+}
+
+extension Identifier: Codable {
+    package init(from decoder: any Decoder) throws {
+        let text = try decoder.singleValueContainer().decode(String.self)
+        guard let identifier = Self(text) else {
+            throw DecodingError.dataCorrupted(
+                .init(codingPath: decoder.codingPath, debugDescription: "not a UUID"))
+        }
+        self = identifier
+    }
+
+    package func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        try container.encode(description)
+    }
+}
