@@ -1,3 +1,5 @@
+package import CloudModel
+
 /// Which processes a topology means, where each runs and with what configuration. Pure; follows from the topology alone.
 package struct ProcessLayout: Sendable, Equatable {
     package enum Kind: String, Sendable, CaseIterable, Codable {
@@ -77,9 +79,4 @@ package struct ProcessLayout: Sendable, Equatable {
     package var secrets: [SecretName] {
         Set(processes.flatMap { $0.secrets.map(\.name) } + brokerUsers.map(\.secret)).sorted()
     }
-}
-
-extension CellPath {
-    /// Name of the cell's database, of its role, and of its virtual host.
-    package var resourceName: String { "cellwright_\(slug)" }
 }

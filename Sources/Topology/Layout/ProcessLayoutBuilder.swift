@@ -1,3 +1,5 @@
+import CloudModel
+
 /// Derives a ``ProcessLayout``'s parts.
 struct ProcessLayoutBuilder {
     let topology: Topology

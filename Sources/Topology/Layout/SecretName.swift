@@ -1,3 +1,5 @@
+package import CloudModel
+
 /// Names a secret of the cloud; its value is made and kept by the tool and never part of a plan.
 package struct SecretName: Hashable, Sendable, Comparable, CustomStringConvertible {
     /// Letters, digits, dots and dashes: also the name of its file.

@@ -1,3 +1,5 @@
+package import CloudModel
+
 extension Topology {
     /// Where the REST services answer.
     package struct API: Sendable, Equatable, Codable {

@@ -1,3 +1,5 @@
+package import CloudModel
+
 extension Topology {
     /// One cell: the root, a branch or a leaf. It has children or hosts, never both.
     package struct Cell: Sendable, Equatable, Codable {

@@ -1,3 +1,5 @@
+package import CloudModel
+
 extension Topology {
     /// One machine that the tool reaches by SSH.
     package struct Host: Sendable, Equatable, Codable {

@@ -1,3 +1,5 @@
+package import CloudModel
+
 /// A cloud as its operator wants it: the validated content of `topology.yaml`, ranges expanded and defaults applied.
 ///
 /// A plain value: nothing in it refers to the file. ``TopologyDocument`` reads and checks the file.

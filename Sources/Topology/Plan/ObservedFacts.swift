@@ -1,3 +1,5 @@
+package import CloudModel
+
 /// What was found when one looked: by resource, its attributes as they are. Made from reality only.
 package struct ObservedFacts: Sendable, Equatable {
     package enum Observation: Sendable, Equatable {

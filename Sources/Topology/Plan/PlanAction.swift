@@ -1,3 +1,5 @@
+package import CloudModel
+
 /// One step of a plan.
 package struct PlanAction: Sendable, Equatable {
     /// The text of the resource's id: the same in every plan that touches it.

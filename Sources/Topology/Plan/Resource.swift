@@ -1,3 +1,5 @@
+package import CloudModel
+
 /// One thing of a cloud that can be looked at, made and removed: a file, a unit, a database, a mapping.
 package struct Resource: Sendable, Equatable {
     /// What kind of thing it is. The order is the order of making, and backwards that of removing.

@@ -1,3 +1,5 @@
+package import CloudModel
+
 /// How a ``Resource`` is made: what the apply engine needs and a plan does not compare.
 package enum ResourceSpecification: Sendable, Equatable {
     /// Debian packages that must be installed.
