@@ -84,6 +84,7 @@ let package = Package(
         module("PlacementCore", ["CloudModel", "Primitives"]),
         module("MessageBus", ["Primitives"]),
         module("CellProtocol", ["CloudModel", "MessageBus", "Primitives"]),
+        module("ServerViews", ["CloudModel", "CellProtocol", "Primitives"]),
         module("HypervisorDriver", ["CloudModel", "Primitives"]),
         module(
             "ServerLifecycle",
@@ -115,7 +116,10 @@ let package = Package(
         module("NetworkAPI", ["HTTPKit", "CloudModel", "Primitives", hummingbird, httpTypes]),
         module(
             "ComputeAPI",
-            ["HTTPKit", "CloudModel", "CellProtocol", "MessageBus", "Primitives", hummingbird, httpTypes, crypto]),
+            [
+                "HTTPKit", "ServerViews", "CloudModel", "CellProtocol", "MessageBus", "Primitives", hummingbird,
+                httpTypes, crypto,
+            ]),
 
         // Services
         module(
