@@ -99,7 +99,10 @@ let package = Package(
         module("LibvirtDriver", ["HypervisorDriver", "CloudModel", "Primitives", "CLibvirt"]),
         module(
             "Persistence",
-            ["CloudModel", "SagaEngine", "PlacementCore", "CellProtocol", "PostgresClient", "Primitives"]),
+            [
+                "CloudModel", "SagaEngine", "PlacementCore", "CellProtocol", "ServerLifecycle", "PostgresClient",
+                "Primitives",
+            ]),
 
         // REST services
         module("HTTPKit", ["CloudModel", "Primitives", "ServiceKit", hummingbird, httpTypes, logging, nioCore]),
@@ -126,13 +129,13 @@ let package = Package(
             "Supervisor",
             [
                 "ServerLifecycle", "CellProtocol", "CloudModel", "PlacementCore", "SagaEngine", "MessageBus",
-                "ServiceKit", "Primitives", lifecycle, logging,
+                "ServiceKit", "Primitives", lifecycle, logging, metrics,
             ]),
         module(
             "Conductor",
             [
                 "ServerLifecycle", "CellProtocol", "CloudModel", "SagaEngine", "MessageBus", "ServiceKit", "Primitives",
-                lifecycle, logging,
+                lifecycle, logging, metrics,
             ]),
         module(
             "ComputeAgent",
