@@ -184,6 +184,7 @@ let package = Package(
             ],
             path: "Tests/TestSupport", swiftSettings: settings),
         tests("PrimitivesTests", ["Primitives"]),
+        tests("ImageInspectorTests", ["ImageInspector", subprocess, systemPackage]),
     ],
     swiftLanguageModes: [.v6]
 )
