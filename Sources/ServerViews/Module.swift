@@ -1,0 +1,1 @@
+// Renders servers for the compute API.
