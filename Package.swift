@@ -190,6 +190,7 @@ let package = Package(
             path: "Tests/TestSupport", swiftSettings: settings),
         tests("PrimitivesTests", ["Primitives"]),
         tests("ImageInspectorTests", ["ImageInspector", subprocess, systemPackage]),
+        tests("ServerViewsTests", ["ServerViews", "CellProtocol", "CloudModel", "Primitives"]),
     ],
     swiftLanguageModes: [.v6]
 )
