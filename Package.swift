@@ -188,6 +188,7 @@ let package = Package(
                 httpClient, nioCore,
             ],
             path: "Tests/TestSupport", swiftSettings: settings),
+        tests("TopologyTests", ["Topology", "CloudModel", "Primitives"]),
         tests("PrimitivesTests", ["Primitives"]),
         tests("ImageInspectorTests", ["ImageInspector", subprocess, systemPackage]),
         tests("ServerViewsTests", ["ServerViews", "CellProtocol", "CloudModel", "Primitives"]),
