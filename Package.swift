@@ -109,6 +109,12 @@ let package = Package(
             [
                 "CloudModel", "Primitives", hummingbird, hummingbirdCore, httpTypes, lifecycle, logging, metrics, nioCore,
             ]),
+        tests(
+            "HTTPKitTests",
+            [
+                "HTTPKit", "CloudModel", "Primitives", hummingbird, hummingbirdTesting, httpTypes, lifecycle, logging,
+                nioCore,
+            ]),
         module(
             "IdentityAPI",
             ["HTTPKit", "CloudModel", "Primitives", "ServiceKit", hummingbird, httpTypes, crypto, cryptoExtras]),
@@ -195,9 +201,8 @@ let package = Package(
             ],
             path: "Tests/TestSupport", swiftSettings: settings),
         tests("PrimitivesTests", ["Primitives"]),
-        tests(
-            "HTTPKitTests",
-            ["HTTPKit", "CloudModel", "Primitives", hummingbird, hummingbirdTesting, httpTypes, lifecycle, logging, nioCore]),
+        tests("ImageInspectorTests", ["ImageInspector", subprocess, systemPackage]),
+        tests("ServerViewsTests", ["ServerViews", "CellProtocol", "CloudModel", "Primitives"]),
     ],
     swiftLanguageModes: [.v6]
 )
