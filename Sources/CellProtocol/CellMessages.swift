@@ -102,7 +102,16 @@ package struct GetRequest: CellRequest {
 
 /// Everything that decides how a server is shown.
 package struct ServerViewContext: Codable, Sendable, Hashable {
-    package enum Detail: String, Codable, Sendable { case brief, full }
+    package enum Detail: String, Codable, Sendable {
+        /// As `GET /servers` lists it.
+        case brief
+        /// As `GET /servers/detail` lists it.
+        case full
+        /// As `GET /servers/{id}` shows it.
+        case single
+        /// As `PUT /servers/{id}` answers: until 2.74 less than `single`.
+        case updated
+    }
     package var detail: Detail
     /// The minor of microversion 2.N.
     package var microversion: Int

@@ -1,5 +1,4 @@
 package import CloudModel
-package import FoundationEssentials
 package import MessageBus
 
 /// The root's writes for the API: what it accepts is durable before it answers. Adapter: `Persistence`.
@@ -24,16 +23,11 @@ package struct NewServers: Sendable {
         package var ports: PortReservation
         /// An administrator's choice of host (`az:host`); nil lets the scheduler choose.
         package var forcedHost: HostName?
-        /// `os:scheduler_hints` as sent.
-        package var schedulerHints: Data?
 
-        package init(
-            build: BuildSpecification, ports: PortReservation, forcedHost: HostName? = nil, schedulerHints: Data? = nil
-        ) {
+        package init(build: BuildSpecification, ports: PortReservation, forcedHost: HostName? = nil) {
             self.build = build
             self.ports = ports
             self.forcedHost = forcedHost
-            self.schedulerHints = schedulerHints
         }
     }
 

@@ -1,4 +1,5 @@
 package import FoundationEssentials
+package import Primitives
 
 /// A server as its cell keeps it: one document, with everything that the API shows and the agent needs.
 ///
@@ -22,6 +23,10 @@ package struct Instance: Codable, Sendable, Equatable {
     package var keyName: String?
     /// The zone the user asked for or, once placed, the host's.
     package var availabilityZone: String?
+    /// The zone the user asked for, kept when a host's takes its place above.
+    package var pinnedAvailabilityZone: String?
+    /// `os:scheduler_hints` as sent.
+    package var schedulerHints: JSONValue?
     package var host: HostName?
     package var metadata: [String: String]
     package var tags: [String]

@@ -1,1 +1,0 @@
-// Renders servers for the compute API.
