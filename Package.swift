@@ -101,7 +101,7 @@ let package = Package(
         module("LibvirtDriver", ["HypervisorDriver", "CloudModel", "Primitives", "CLibvirt"]),
         module(
             "Persistence",
-            ["CloudModel", "SagaEngine", "PlacementCore", "CellProtocol", "PostgresClient", "Primitives"]),
+            ["CloudModel", "SagaEngine", "PlacementCore", "CellProtocol", "MessageBus", "ServerLifecycle", "PostgresClient", "Primitives"]),
 
         // REST services
         module(

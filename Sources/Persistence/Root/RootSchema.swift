@@ -161,7 +161,7 @@ package enum RootSchema {
             state text not null check (state in ('waiting', 'placed', 'sent', 'failed')),
             build jsonb not null,
             forced_host text,
-            hints jsonb,
+            wanted_zone text,
             excluded_hosts text[] not null default '{}',
             attempts integer not null default 0,
             cell text,

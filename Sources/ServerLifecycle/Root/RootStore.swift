@@ -7,6 +7,8 @@ package import PlacementCore
 ///
 /// Every method is one transaction. Adapter: `PostgresRootStore`.
 package protocol RootStore: Sendable {
+    associatedtype Changes: AsyncSequence<RootChange, Never> & Sendable
+
     // MARK: cells
 
     func cells() async throws -> [CellMapping]
@@ -52,7 +54,7 @@ package protocol RootStore: Sendable {
 
     /// Nudges: something changed that the named loop should look at. A nudge may be spurious; lost ones are covered by
     /// timers. Ends when the task is cancelled.
-    func changes() -> AsyncStream<RootChange>
+    func changes() -> Changes
 }
 
 package enum RootChange: Sendable, Equatable {
