@@ -184,6 +184,7 @@ let package = Package(
             ],
             path: "Tests/TestSupport", swiftSettings: settings),
         tests("PrimitivesTests", ["Primitives"]),
+        tests("PostgresClientTests", ["PostgresClient", "Primitives", "TestSupport"]),
     ],
     swiftLanguageModes: [.v6]
 )
