@@ -10,7 +10,8 @@ struct PoolTests {
     init() async throws { pool = PostgresPool(try await PrivatePostgres.shared().createDatabase()) }
 
     @Test func `a value that was bound comes back`() async throws {
-        let rows = try await pool.query("select \(7) as number, \("seven")::text as name, \(String?.none)::text as none")
+        let rows = try await pool.query(
+            "select \(7) as number, \("seven")::text as name, \(String?.none)::text as none")
         #expect(rows.count == 1)
         let row = try #require(rows.first)
         #expect(try row.get("number", as: Int.self) == 7)

@@ -1,6 +1,6 @@
 import Glibc
 package import PostgresClient
-import Primitives
+package import Primitives
 import Synchronization
 
 /// A PostgreSQL server of this test process alone, in a folder that goes with it. Started by the first test that asks.

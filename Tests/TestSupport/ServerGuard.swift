@@ -10,7 +10,8 @@ final class ServerGuard: Sendable {
 
     init(_ programs: ServerPrograms, folder: String) throws(PrivatePostgres.Failure) {
         var ends: [Int32] = [0, 0]
-        guard pipe2(&ends, O_CLOEXEC) == 0 else { throw PrivatePostgres.Failure(description: "pipe: errno \(errno)") }
+        guard Glibc.pipe(&ends) == 0 else { throw PrivatePostgres.Failure(description: "pipe: errno \(errno)") }
+        for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
         let stop = programs.command("pg_ctl", ["-D", "$1/data", "-w", "-t", "30", "-m", "immediate", "stop"])
         let words = stop.map { "\"\($0)\"" }.joined(separator: " ")
         // `read` returns at the end of the pipe; nothing is ever written to it.
@@ -18,8 +19,9 @@ final class ServerGuard: Sendable {
         defer { close(ends[0]) }
         do throws(PrivatePostgres.Failure) {
             child = try ChildProcess(
-                ["/bin/sh", "-c", script, "server-guard", folder], output: "/dev/null", folder: "/", input: ends[0],
-                ownSession: true)
+                // A session of its own, so that the terminal's interrupt does not reach it.
+                ["/usr/bin/setsid", "/bin/sh", "-c", script, "server-guard", folder], output: "/dev/null", folder: "/",
+                input: ends[0])
         } catch {
             close(ends[1])
             throw error
