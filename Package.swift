@@ -101,13 +101,18 @@ let package = Package(
         module("LibvirtDriver", ["HypervisorDriver", "CloudModel", "Primitives", "CLibvirt"]),
         module(
             "Persistence",
-            ["CloudModel", "SagaEngine", "PlacementCore", "CellProtocol", "MessageBus", "ServerLifecycle", "PostgresClient", "Primitives"]),
+            [
+                "CloudModel", "SagaEngine", "PlacementCore", "CellProtocol", "MessageBus", "ServerLifecycle",
+                "PostgresClient",
+                "Primitives",
+            ]),
 
         // REST services
         module(
             "HTTPKit",
             [
-                "CloudModel", "Primitives", hummingbird, hummingbirdCore, httpTypes, lifecycle, logging, metrics, nioCore,
+                "CloudModel", "Primitives", hummingbird, hummingbirdCore, httpTypes, lifecycle, logging, metrics,
+                nioCore,
             ]),
         tests(
             "HTTPKitTests",
@@ -138,13 +143,13 @@ let package = Package(
             "Supervisor",
             [
                 "ServerLifecycle", "CellProtocol", "CloudModel", "PlacementCore", "SagaEngine", "MessageBus",
-                "ServiceKit", "Primitives", lifecycle, logging,
+                "ServiceKit", "Primitives", lifecycle, logging, metrics,
             ]),
         module(
             "Conductor",
             [
                 "ServerLifecycle", "CellProtocol", "CloudModel", "SagaEngine", "MessageBus", "ServiceKit", "Primitives",
-                lifecycle, logging,
+                lifecycle, logging, metrics,
             ]),
         module(
             "ComputeAgent",
@@ -200,7 +205,9 @@ let package = Package(
                 httpClient, nioCore,
             ],
             path: "Tests/TestSupport", swiftSettings: settings),
+        tests("TopologyTests", ["Topology", "CloudModel", "Primitives"]),
         tests("PrimitivesTests", ["Primitives"]),
+        tests("PostgresClientTests", ["PostgresClient", "Primitives", "TestSupport"]),
         tests("ImageInspectorTests", ["ImageInspector", subprocess, systemPackage]),
         tests("ServerViewsTests", ["ServerViews", "CellProtocol", "CloudModel", "Primitives"]),
     ],

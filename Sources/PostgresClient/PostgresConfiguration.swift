@@ -77,7 +77,7 @@ extension PostgresConfiguration {
         var list = [
             ("host", host), ("port", String(port)), ("dbname", database), ("user", user),
             ("application_name", applicationName), ("client_encoding", "UTF8"), ("gssencmode", "disable"),
-            ("passfile", "/dev/null"), ("options", options.joined(separator: " ")),
+            ("passfile", "/nonexistent"), ("options", options.joined(separator: " ")),
             ("keepalives_idle", "30"), ("keepalives_interval", "10"), ("keepalives_count", "3"),
             ("tcp_user_timeout", "30000"),
         ]
