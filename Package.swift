@@ -12,6 +12,7 @@ let settings: [SwiftSetting] = [
 
 // Libraries from outside, by the name under which targets ask for them.
 let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+let deque = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
 let collections = Target.Dependency.product(name: "Collections", package: "swift-collections")
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let cryptoExtras = Target.Dependency.product(name: "CryptoExtras", package: "swift-crypto")
@@ -84,7 +85,7 @@ let package = Package(
         module("CloudModel", ["Primitives"]),
         module("SagaEngine", ["Primitives"]),
         module("PlacementCore", ["CloudModel", "Primitives"]),
-        module("MessageBus", ["Primitives"]),
+        module("MessageBus", ["Primitives", crypto, deque]),
         module("CellProtocol", ["CloudModel", "MessageBus", "Primitives"]),
         module("ServerViews", ["CloudModel", "CellProtocol", "Primitives"]),
         module("HypervisorDriver", ["CloudModel", "Primitives"]),
@@ -97,7 +98,7 @@ let package = Package(
 
         // Adapters
         module("PostgresClient", ["Primitives", "CLibpq"]),
-        module("RabbitMQTransport", ["MessageBus", "Primitives", "CRabbitMQ"]),
+        module("RabbitMQTransport", ["MessageBus", "Primitives", "CRabbitMQ", deque]),
         module("LibvirtDriver", ["HypervisorDriver", "CloudModel", "Primitives", "CLibvirt"]),
         module(
             "Persistence",
