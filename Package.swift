@@ -182,21 +182,29 @@ let package = Package(
             "cellwright-supervisor",
             [
                 "Supervisor", "Persistence", "PostgresClient", "RabbitMQTransport", "CellProtocol", "CloudModel",
-                "MessageBus", "ServiceKit", "Primitives", lifecycle,
+                "MessageBus", "ServiceKit", "ServerViews", "Primitives", "BusSetup", "DatabaseSetup", lifecycle,
             ]),
         executable(
             "cellwright-conductor",
             [
-                "Conductor", "Persistence", "PostgresClient", "RabbitMQTransport", "CellProtocol", "CloudModel",
-                "MessageBus", "ServiceKit", "Primitives", lifecycle,
+                "Conductor", "Persistence", "PostgresClient", "CloudModel", "MessageBus", "ServiceKit", "Primitives",
+                "BusSetup", "DatabaseSetup",
+                lifecycle,
             ]),
         executable(
             "cellwright-compute",
             [
-                "ComputeAgent", "LibvirtDriver", "HypervisorDriver", "RabbitMQTransport", "CellProtocol", "CloudModel",
-                "MessageBus", "ServiceKit", "Primitives",
-                lifecycle,
+                "ComputeAgent", "LibvirtDriver", "HypervisorDriver", "CloudModel", "MessageBus", "ServiceKit",
+                "Primitives",
+                "BusSetup", lifecycle,
             ]),
+        .target(
+            name: "BusSetup",
+            dependencies: ["RabbitMQTransport", "MessageBus", "CellProtocol", "ServiceKit", "Primitives", logging],
+            path: "Sources/Executables/BusSetup", swiftSettings: settings),
+        .target(
+            name: "DatabaseSetup", dependencies: ["PostgresClient", "ServiceKit", "Primitives"],
+            path: "Sources/Executables/DatabaseSetup", swiftSettings: settings),
 
         // Tests
         .target(
