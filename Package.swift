@@ -155,7 +155,7 @@ let package = Package(
             ]),
 
         // Deploying
-        module("Topology", ["CloudModel", "Primitives", yams]),
+        module("Topology", ["CloudModel", "Primitives", crypto, yams]),
         module(
             "Deployer",
             [
