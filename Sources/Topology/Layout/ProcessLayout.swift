@@ -1,4 +1,5 @@
 package import CloudModel
+package import MessageBus
 
 /// Which processes a topology means, where each runs and with what configuration. Pure; follows from the topology alone.
 package struct ProcessLayout: Sendable, Equatable {
@@ -46,7 +47,21 @@ package struct ProcessLayout: Sendable, Equatable {
         package var secret: SecretName { .broker(user: name) }
 
         /// What the broker must show of it, besides name and password.
-        package var permissionAttributes: [String: String] { ["role": role.rawValue] }
+        package var permissionAttributes: [String: String] {
+            let topics = permissions.topics.map { "\($0.exchange) \($0.write) \($0.read)" }
+            return [
+                "configure": permissions.configure, "write": permissions.write, "read": permissions.read,
+                "topics": topics.sorted().joined(separator: "\n"),
+            ]
+        }
+
+        package var permissions: CellPermissions {
+            switch role {
+            case .supervisor, .conductor, .api: .controlPlane
+            case .parent: .parent
+            case .host: .host(host?.text ?? "")
+            }
+        }
     }
 
     /// Where things are on a host.

@@ -9,9 +9,10 @@ package struct Resource: Sendable, Equatable {
         case schema, gate, cellMapping, hostQueue
         case project, user, flavor, network, image
 
-        /// In which order things are removed; kinds that are missing stay: packages and accounts may serve others.
+        /// In which order things are removed; kinds that are missing stay (packages and accounts may
+        /// serve others) or go with something else (a schema with its database).
         package static let removalOrder: [Kind] = [
-            .image, .network, .flavor, .user, .project, .cellMapping, .gate, .hostQueue, .unit, .brokerPermissions,
+            .image, .network, .flavor, .user, .project, .cellMapping, .hostQueue, .unit, .brokerPermissions,
             .brokerUser, .brokerVhost, .database, .databaseRole, .file, .directory,
         ]
     }
