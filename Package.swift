@@ -12,12 +12,15 @@ let settings: [SwiftSetting] = [
 
 // Libraries from outside, by the name under which targets ask for them.
 let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+let deque = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
 let collections = Target.Dependency.product(name: "Collections", package: "swift-collections")
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let cryptoExtras = Target.Dependency.product(name: "CryptoExtras", package: "swift-crypto")
 let httpClient = Target.Dependency.product(name: "AsyncHTTPClient", package: "async-http-client")
 let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
 let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
+let hummingbirdCore = Target.Dependency.product(name: "HummingbirdCore", package: "hummingbird")
+let hummingbirdTesting = Target.Dependency.product(name: "HummingbirdTesting", package: "hummingbird")
 let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let metrics = Target.Dependency.product(name: "Metrics", package: "swift-metrics")
@@ -82,7 +85,7 @@ let package = Package(
         module("CloudModel", ["Primitives"]),
         module("SagaEngine", ["Primitives"]),
         module("PlacementCore", ["CloudModel", "Primitives"]),
-        module("MessageBus", ["Primitives"]),
+        module("MessageBus", ["Primitives", crypto, deque]),
         module("CellProtocol", ["CloudModel", "MessageBus", "Primitives"]),
         module("ServerViews", ["CloudModel", "CellProtocol", "Primitives"]),
         module("HypervisorDriver", ["CloudModel", "Primitives"]),
@@ -95,14 +98,29 @@ let package = Package(
 
         // Adapters
         module("PostgresClient", ["Primitives", "CLibpq"]),
-        module("RabbitMQTransport", ["MessageBus", "Primitives", "CRabbitMQ"]),
+        module("RabbitMQTransport", ["MessageBus", "Primitives", "CRabbitMQ", deque]),
         module("LibvirtDriver", ["HypervisorDriver", "CloudModel", "Primitives", "CLibvirt"]),
         module(
             "Persistence",
-            ["CloudModel", "SagaEngine", "PlacementCore", "CellProtocol", "PostgresClient", "Primitives"]),
+            [
+                "CloudModel", "SagaEngine", "PlacementCore", "CellProtocol", "MessageBus", "ServerLifecycle",
+                "PostgresClient",
+                "Primitives",
+            ]),
 
         // REST services
-        module("HTTPKit", ["CloudModel", "Primitives", "ServiceKit", hummingbird, httpTypes, logging, nioCore]),
+        module(
+            "HTTPKit",
+            [
+                "CloudModel", "Primitives", hummingbird, hummingbirdCore, httpTypes, lifecycle, logging, metrics,
+                nioCore,
+            ]),
+        tests(
+            "HTTPKitTests",
+            [
+                "HTTPKit", "CloudModel", "Primitives", hummingbird, hummingbirdTesting, httpTypes, lifecycle, logging,
+                nioCore,
+            ]),
         module(
             "IdentityAPI",
             ["HTTPKit", "CloudModel", "Primitives", "ServiceKit", hummingbird, httpTypes, crypto, cryptoExtras]),
@@ -126,13 +144,13 @@ let package = Package(
             "Supervisor",
             [
                 "ServerLifecycle", "CellProtocol", "CloudModel", "PlacementCore", "SagaEngine", "MessageBus",
-                "ServiceKit", "Primitives", lifecycle, logging,
+                "ServiceKit", "Primitives", lifecycle, logging, metrics,
             ]),
         module(
             "Conductor",
             [
                 "ServerLifecycle", "CellProtocol", "CloudModel", "SagaEngine", "MessageBus", "ServiceKit", "Primitives",
-                lifecycle, logging,
+                lifecycle, logging, metrics,
             ]),
         module(
             "ComputeAgent",
@@ -164,21 +182,29 @@ let package = Package(
             "cellwright-supervisor",
             [
                 "Supervisor", "Persistence", "PostgresClient", "RabbitMQTransport", "CellProtocol", "CloudModel",
-                "MessageBus", "ServiceKit", "Primitives", lifecycle,
+                "MessageBus", "ServiceKit", "ServerViews", "Primitives", "BusSetup", "DatabaseSetup", lifecycle,
             ]),
         executable(
             "cellwright-conductor",
             [
-                "Conductor", "Persistence", "PostgresClient", "RabbitMQTransport", "CellProtocol", "CloudModel",
-                "MessageBus", "ServiceKit", "Primitives", lifecycle,
+                "Conductor", "Persistence", "PostgresClient", "CloudModel", "MessageBus", "ServiceKit", "Primitives",
+                "BusSetup", "DatabaseSetup",
+                lifecycle,
             ]),
         executable(
             "cellwright-compute",
             [
-                "ComputeAgent", "LibvirtDriver", "HypervisorDriver", "RabbitMQTransport", "CellProtocol", "CloudModel",
-                "MessageBus", "ServiceKit", "Primitives",
-                lifecycle,
+                "ComputeAgent", "LibvirtDriver", "HypervisorDriver", "CloudModel", "MessageBus", "ServiceKit",
+                "Primitives",
+                "BusSetup", lifecycle,
             ]),
+        .target(
+            name: "BusSetup",
+            dependencies: ["RabbitMQTransport", "MessageBus", "CellProtocol", "ServiceKit", "Primitives", logging],
+            path: "Sources/Executables/BusSetup", swiftSettings: settings),
+        .target(
+            name: "DatabaseSetup", dependencies: ["PostgresClient", "ServiceKit", "Primitives"],
+            path: "Sources/Executables/DatabaseSetup", swiftSettings: settings),
 
         // Tests
         .target(
@@ -188,7 +214,9 @@ let package = Package(
                 httpClient, nioCore,
             ],
             path: "Tests/TestSupport", swiftSettings: settings),
+        tests("TopologyTests", ["Topology", "CloudModel", "Primitives"]),
         tests("PrimitivesTests", ["Primitives"]),
+        tests("PostgresClientTests", ["PostgresClient", "Primitives", "TestSupport"]),
         tests("ImageInspectorTests", ["ImageInspector", subprocess, systemPackage]),
         tests("ServerViewsTests", ["ServerViews", "CellProtocol", "CloudModel", "Primitives"]),
     ],
