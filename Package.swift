@@ -144,8 +144,8 @@ let package = Package(
         module(
             "Supervisor",
             [
-                "ServerLifecycle", "CellProtocol", "CloudModel", "PlacementCore", "SagaEngine", "MessageBus",
-                "ServiceKit", "Primitives", lifecycle, logging, metrics,
+                "ServerLifecycle", "ServerViews", "CellProtocol", "CloudModel", "PlacementCore", "SagaEngine",
+                "MessageBus", "ServiceKit", "Primitives", lifecycle, logging, metrics,
             ]),
         module(
             "Conductor",

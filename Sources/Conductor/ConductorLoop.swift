@@ -26,6 +26,7 @@ struct ConductorLoop {
     var presence = HostPresence()
     private var lastSweep = Date.distantPast
     private var failures = 0
+    private var isFresh = true
 
     init(
         cell: CellPath, lease: SagaLease, store: any CellStore, bus: any MessageBus, clock: any Clock<Duration>,
@@ -69,6 +70,11 @@ struct ConductorLoop {
             try await handle(&open)
             let now = wallClock.now()
             let isSweep = now.timeIntervalSince(lastSweep) >= settings.sweepInterval.timeInterval
+            if isFresh {
+                // What this conductor held before it crashed need not wait for its leases to end.
+                try await store.release(owner: lease.owner)
+                isFresh = false
+            }
             if isSweep {
                 lastSweep = now
                 try await renew()
@@ -103,7 +109,7 @@ struct ConductorLoop {
 
     private mutating func stop() async {
         do throws(CellStoreError) {
-            try await store.release(owner: lease.owner, held.ids)
+            try await store.release(owner: lease.owner)
         } catch {
             logger.warning("sagas are free only when their leases end", metadata: ["error": "\(error)"])
         }

@@ -15,6 +15,7 @@ import ServiceLifecycle
 /// whichever is free, the server's row lock orders them, and leases only say who repeats commands and watches the time.
 package struct ConductorService: Service {
     private let cell: CellPath
+    private let name: String
     private let store: any CellStore
     private let bus: any MessageBus
     private let clock: any Clock<Duration>
@@ -25,12 +26,14 @@ package struct ConductorService: Service {
 
     /// - Parameters:
     ///   - cell: the leaf that it serves.
+    ///   - name: of this conductor among those of the cell; the same after a restart, so that it goes on at once.
     ///   - bus: a connection to the leaf's own virtual host.
     package init(
-        cell: CellPath, store: any CellStore, bus: any MessageBus, clock: any Clock<Duration>,
+        cell: CellPath, name: String, store: any CellStore, bus: any MessageBus, clock: any Clock<Duration>,
         wallClock: any WallClock, ids: any IDSource, settings: ConductorSettings = ConductorSettings(), logger: Logger
     ) {
         self.cell = cell
+        self.name = name
         self.store = store
         self.bus = bus
         self.clock = clock
@@ -48,12 +51,11 @@ package struct ConductorService: Service {
         let outlet = CommandOutlet(
             bus: bus, ids: ids, sender: "conductor@\(cell)", timeout: settings.publishTimeout, metrics: metrics,
             logger: logger)
-        let owner = "conductor-\(ids.uuid().uuidString.lowercased())"
         var loop = ConductorLoop(
-            cell: cell, lease: SagaLease(owner: owner, duration: settings.leaseDuration), store: store, bus: bus,
+            cell: cell, lease: SagaLease(owner: name, duration: settings.leaseDuration), store: store, bus: bus,
             clock: clock, wallClock: wallClock, settings: settings, inbox: inbox, outlet: outlet, metrics: metrics,
             logger: logger)
-        logger.notice("conductor starts", metadata: ["owner": "\(owner)"])
+        logger.notice("conductor starts", metadata: ["conductor": "\(name)"])
         await withGracefulShutdownHandler {
             await withTaskGroup(of: Void.self) { group in
                 group.addTask { await receive(inbox, metrics) }

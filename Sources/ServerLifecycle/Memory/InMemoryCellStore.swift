@@ -166,22 +166,25 @@ extension InMemoryCellStore {
         }
     }
 
-    package func release(owner: String, _ sagas: [SagaID]) async throws(CellStoreError) {
+    package func release(owner: String) async throws(CellStoreError) {
         state.withLock { state in
             state.conductors[owner] = nil
-            for id in sagas where state.sagas[id]?.owner == owner { state.sagas[id]?.owner = nil }
+            for (id, held) in state.sagas where held.owner == owner { state.sagas[id]?.owner = nil }
         }
         nudge([.sagas])
     }
 
-    package func instances(_ ids: [ServerID]) async throws(CellStoreError) -> [Instance] {
-        state.withLock { state in ids.compactMap { state.servers[$0] }.filter { !$0.isDeleted }.map(\.instance) }
-    }
-
-    package func locate(_ id: ServerID) async throws(CellStoreError) -> (instance: Instance, isHostUp: Bool)? {
+    package func servers(_ ids: [ServerID]) async throws(CellStoreError) -> [LocatedServer] {
         state.withLock { state in
-            guard let server = state.servers[id], !server.isDeleted else { return nil }
-            return (server.instance, server.instance.host.flatMap { state.hosts[$0]?.isUp } ?? false)
+            ids.compactMap { state.servers[$0] }.filter { !$0.isDeleted }.map { server in
+                let host = server.instance.host.flatMap { state.hosts[$0] }
+                return LocatedServer(
+                    instance: server.instance,
+                    host: host.map {
+                        HostStanding(
+                            hypervisorHostname: $0.inventory.hypervisorHostname, isUp: $0.isUp, isEnabled: $0.isEnabled)
+                    })
+            }
         }
     }
 
