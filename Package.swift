@@ -144,8 +144,8 @@ let package = Package(
         module(
             "Supervisor",
             [
-                "ServerLifecycle", "CellProtocol", "CloudModel", "PlacementCore", "SagaEngine", "MessageBus",
-                "ServiceKit", "Primitives", lifecycle, logging, metrics,
+                "ServerLifecycle", "ServerViews", "CellProtocol", "CloudModel", "PlacementCore", "SagaEngine",
+                "MessageBus", "ServiceKit", "Primitives", lifecycle, logging, metrics,
             ]),
         module(
             "Conductor",
@@ -228,6 +228,7 @@ let package = Package(
             ]),
         tests("TopologyTests", ["Topology", "CloudModel", "Primitives"]),
         tests("PrimitivesTests", ["Primitives"]),
+        tests("SagaEngineTests", ["SagaEngine", "Primitives"]),
         tests("PostgresClientTests", ["PostgresClient", "Primitives", "TestSupport"]),
         tests("ImageInspectorTests", ["ImageInspector", subprocess, systemPackage]),
         tests("ServerViewsTests", ["ServerViews", "CellProtocol", "CloudModel", "Primitives"]),
