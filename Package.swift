@@ -226,6 +226,7 @@ let package = Package(
                 "Persistence", "CellProtocol", "CloudModel", "MessageBus", "PlacementCore", "PostgresClient",
                 "ServerLifecycle", "Primitives", "TestSupport",
             ]),
+        tests("StyleTests", []),
         tests("TopologyTests", ["Topology", "CloudModel", "Primitives"]),
         tests("PrimitivesTests", ["Primitives"]),
         tests("SagaEngineTests", ["SagaEngine", "Primitives"]),
