@@ -102,7 +102,8 @@ let package = Package(
         module(
             "Persistence",
             [
-                "CloudModel", "SagaEngine", "PlacementCore", "CellProtocol", "ServerLifecycle", "PostgresClient",
+                "CloudModel", "SagaEngine", "PlacementCore", "CellProtocol", "MessageBus", "ServerLifecycle",
+                "PostgresClient",
                 "Primitives",
             ]),
 
@@ -110,7 +111,8 @@ let package = Package(
         module(
             "HTTPKit",
             [
-                "CloudModel", "Primitives", hummingbird, hummingbirdCore, httpTypes, lifecycle, logging, metrics, nioCore,
+                "CloudModel", "Primitives", hummingbird, hummingbirdCore, httpTypes, lifecycle, logging, metrics,
+                nioCore,
             ]),
         tests(
             "HTTPKitTests",
@@ -205,6 +207,7 @@ let package = Package(
             path: "Tests/TestSupport", swiftSettings: settings),
         tests("TopologyTests", ["Topology", "CloudModel", "Primitives"]),
         tests("PrimitivesTests", ["Primitives"]),
+        tests("PostgresClientTests", ["PostgresClient", "Primitives", "TestSupport"]),
         tests("ImageInspectorTests", ["ImageInspector", subprocess, systemPackage]),
         tests("ServerViewsTests", ["ServerViews", "CellProtocol", "CloudModel", "Primitives"]),
     ],
