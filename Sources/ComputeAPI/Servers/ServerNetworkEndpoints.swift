@@ -68,7 +68,7 @@ struct ServerNetworkEndpoints: ComputeEndpoints {
         let row = try await servers.row(request)
         let ports = try await networks.ports(PortQuery(deviceIDs: [row.summary.id.description]))
         let wanted = Set(ports.flatMap(\.securityGroupIDs))
-        let groups = try await networks.groups(visibleTo: row.summary.projectID).filter { wanted.contains($0.id) }
+        let groups = try await networks.groups(visibleTo: nil, ids: Array(wanted))
         let sorted = groups.sorted { ($0.name, $0.id) < ($1.name, $1.id) }
         return .json(["security_groups": .array(sorted.map(Self.group))])
     }
