@@ -132,12 +132,12 @@ let package = Package(
                 systemPackage,
             ]),
         module("ImageInspector", ["Primitives"]),
-        module("NetworkAPI", ["HTTPKit", "CloudModel", "Primitives", hummingbird, httpTypes]),
+        module("NetworkAPI", ["HTTPKit", "CloudModel", "Primitives", hummingbird, httpTypes, nioCore]),
         module(
             "ComputeAPI",
             [
                 "HTTPKit", "ServerViews", "CloudModel", "CellProtocol", "MessageBus", "Primitives", hummingbird,
-                httpTypes, crypto,
+                httpTypes, nioCore, crypto,
             ]),
 
         // Services
