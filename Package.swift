@@ -117,7 +117,10 @@ let package = Package(
             ]),
         module(
             "IdentityAPI",
-            ["HTTPKit", "CloudModel", "Primitives", "ServiceKit", hummingbird, httpTypes, crypto, cryptoExtras]),
+            [
+                "HTTPKit", "CellProtocol", "CloudModel", "Primitives", hummingbird, httpTypes, crypto, cryptoExtras,
+                lifecycle, logging, nioPosix,
+            ]),
         module(
             "ImageAPI",
             [
