@@ -12,6 +12,7 @@ let settings: [SwiftSetting] = [
 
 // Libraries from outside, by the name under which targets ask for them.
 let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+let deque = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
 let collections = Target.Dependency.product(name: "Collections", package: "swift-collections")
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let cryptoExtras = Target.Dependency.product(name: "CryptoExtras", package: "swift-crypto")
@@ -25,6 +26,7 @@ let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let metrics = Target.Dependency.product(name: "Metrics", package: "swift-metrics")
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+let nioFileSystem = Target.Dependency.product(name: "_NIOFileSystem", package: "swift-nio")
 let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
 let unixSignals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
 let subprocess = Target.Dependency.product(name: "Subprocess", package: "swift-subprocess")
@@ -84,7 +86,7 @@ let package = Package(
         module("CloudModel", ["Primitives"]),
         module("SagaEngine", ["Primitives"]),
         module("PlacementCore", ["CloudModel", "Primitives"]),
-        module("MessageBus", ["Primitives"]),
+        module("MessageBus", ["Primitives", crypto, deque]),
         module("CellProtocol", ["CloudModel", "MessageBus", "Primitives"]),
         module("ServerViews", ["CloudModel", "CellProtocol", "Primitives"]),
         module("HypervisorDriver", ["CloudModel", "Primitives"]),
@@ -97,17 +99,22 @@ let package = Package(
 
         // Adapters
         module("PostgresClient", ["Primitives", "CLibpq"]),
-        module("RabbitMQTransport", ["MessageBus", "Primitives", "CRabbitMQ"]),
+        module("RabbitMQTransport", ["MessageBus", "Primitives", "CRabbitMQ", deque]),
         module("LibvirtDriver", ["HypervisorDriver", "CloudModel", "Primitives", "CLibvirt"]),
         module(
             "Persistence",
-            ["CloudModel", "SagaEngine", "PlacementCore", "CellProtocol", "PostgresClient", "Primitives"]),
+            [
+                "CloudModel", "SagaEngine", "PlacementCore", "CellProtocol", "MessageBus", "ServerLifecycle",
+                "PostgresClient",
+                "Primitives",
+            ]),
 
         // REST services
         module(
             "HTTPKit",
             [
-                "CloudModel", "Primitives", hummingbird, hummingbirdCore, httpTypes, lifecycle, logging, metrics, nioCore,
+                "CloudModel", "Primitives", hummingbird, hummingbirdCore, httpTypes, lifecycle, logging, metrics,
+                nioCore,
             ]),
         tests(
             "HTTPKitTests",
@@ -141,24 +148,24 @@ let package = Package(
             "Supervisor",
             [
                 "ServerLifecycle", "CellProtocol", "CloudModel", "PlacementCore", "SagaEngine", "MessageBus",
-                "ServiceKit", "Primitives", lifecycle, logging,
+                "ServiceKit", "Primitives", lifecycle, logging, metrics,
             ]),
         module(
             "Conductor",
             [
                 "ServerLifecycle", "CellProtocol", "CloudModel", "SagaEngine", "MessageBus", "ServiceKit", "Primitives",
-                lifecycle, logging,
+                lifecycle, logging, metrics,
             ]),
         module(
             "ComputeAgent",
             [
                 "CellProtocol", "CloudModel", "HypervisorDriver", "ImageInspector", "MessageBus", "ServiceKit",
                 "Primitives",
-                lifecycle, logging, httpClient, nioCore, subprocess, systemPackage, crypto,
+                lifecycle, logging, httpClient, nioCore, subprocess, systemPackage, crypto, nioFileSystem, nioHTTP1,
             ]),
 
         // Deploying
-        module("Topology", ["CloudModel", "Primitives", yams]),
+        module("Topology", ["CloudModel", "MessageBus", "Primitives", crypto, yams]),
         module(
             "Deployer",
             [
@@ -179,21 +186,29 @@ let package = Package(
             "cellwright-supervisor",
             [
                 "Supervisor", "Persistence", "PostgresClient", "RabbitMQTransport", "CellProtocol", "CloudModel",
-                "MessageBus", "ServiceKit", "Primitives", lifecycle,
+                "MessageBus", "ServiceKit", "ServerViews", "Primitives", "BusSetup", "DatabaseSetup", lifecycle,
             ]),
         executable(
             "cellwright-conductor",
             [
-                "Conductor", "Persistence", "PostgresClient", "RabbitMQTransport", "CellProtocol", "CloudModel",
-                "MessageBus", "ServiceKit", "Primitives", lifecycle,
+                "Conductor", "Persistence", "PostgresClient", "CloudModel", "MessageBus", "ServiceKit", "Primitives",
+                "BusSetup", "DatabaseSetup",
+                lifecycle,
             ]),
         executable(
             "cellwright-compute",
             [
-                "ComputeAgent", "LibvirtDriver", "HypervisorDriver", "RabbitMQTransport", "CellProtocol", "CloudModel",
-                "MessageBus", "ServiceKit", "Primitives",
-                lifecycle,
+                "ComputeAgent", "LibvirtDriver", "HypervisorDriver", "CloudModel", "MessageBus", "ServiceKit",
+                "Primitives",
+                "BusSetup", lifecycle,
             ]),
+        .target(
+            name: "BusSetup",
+            dependencies: ["RabbitMQTransport", "MessageBus", "CellProtocol", "ServiceKit", "Primitives", logging],
+            path: "Sources/Executables/BusSetup", swiftSettings: settings),
+        .target(
+            name: "DatabaseSetup", dependencies: ["PostgresClient", "ServiceKit", "Primitives"],
+            path: "Sources/Executables/DatabaseSetup", swiftSettings: settings),
 
         // Tests
         .target(
@@ -205,6 +220,7 @@ let package = Package(
             path: "Tests/TestSupport", swiftSettings: settings),
         tests("TopologyTests", ["Topology", "CloudModel", "Primitives"]),
         tests("PrimitivesTests", ["Primitives"]),
+        tests("PostgresClientTests", ["PostgresClient", "Primitives", "TestSupport"]),
         tests("ImageInspectorTests", ["ImageInspector", subprocess, systemPackage]),
         tests("ServerViewsTests", ["ServerViews", "CellProtocol", "CloudModel", "Primitives"]),
     ],
