@@ -128,6 +128,12 @@ let package = Package(
                 "HTTPKit", "CellProtocol", "CloudModel", "Primitives", hummingbird, httpTypes, crypto, cryptoExtras,
                 lifecycle, logging, nioPosix,
             ]),
+        tests(
+            "IdentityAPITests",
+            [
+                "IdentityAPI", "HTTPKit", "CellProtocol", "CloudModel", "Primitives", "TestSupport", hummingbird,
+                hummingbirdTesting, httpTypes, logging, nioCore,
+            ]),
         module(
             "ImageAPI",
             [
@@ -214,8 +220,8 @@ let package = Package(
         .target(
             name: "TestSupport",
             dependencies: [
-                "PostgresClient", "RabbitMQTransport", "MessageBus", "Primitives", subprocess, systemPackage,
-                httpClient, nioCore,
+                "PostgresClient", "RabbitMQTransport", "MessageBus", "CloudModel", "Primitives", subprocess,
+                systemPackage, httpClient, nioCore,
             ],
             path: "Tests/TestSupport", swiftSettings: settings),
         tests("TopologyTests", ["Topology", "CloudModel", "Primitives"]),

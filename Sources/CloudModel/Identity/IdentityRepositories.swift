@@ -9,6 +9,8 @@ package enum IdentityStoreError: Error, Sendable, Equatable, CustomStringConvert
     case duplicate
     /// Something that is referred to (user, project, role) is not there.
     case dangling
+    /// A text that can't be stored, such as one with a NUL character.
+    case invalidText
     /// The storage can't answer just now; the text is for the log.
     case unavailable(String)
 
@@ -16,6 +18,7 @@ package enum IdentityStoreError: Error, Sendable, Equatable, CustomStringConvert
         switch self {
         case .duplicate: "the name is taken"
         case .dangling: "something referred to does not exist"
+        case .invalidText: "a text can't be stored"
         case .unavailable(let reason): "identity's storage is unavailable: \(reason)"
         }
     }
