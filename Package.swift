@@ -224,6 +224,12 @@ let package = Package(
                 systemPackage, httpClient, nioCore,
             ],
             path: "Tests/TestSupport", swiftSettings: settings),
+        tests(
+            "PersistenceTests",
+            [
+                "Persistence", "CellProtocol", "CloudModel", "MessageBus", "PlacementCore", "PostgresClient",
+                "ServerLifecycle", "Primitives", "TestSupport",
+            ]),
         tests("TopologyTests", ["Topology", "CloudModel", "Primitives"]),
         tests("PrimitivesTests", ["Primitives"]),
         tests("PostgresClientTests", ["PostgresClient", "Primitives", "TestSupport"]),

@@ -1,4 +1,4 @@
-package import CloudModel
+import CloudModel
 import FoundationEssentials
 package import PostgresClient
 import Primitives
