@@ -153,8 +153,8 @@ let package = Package(
         module(
             "Supervisor",
             [
-                "ServerLifecycle", "CellProtocol", "CloudModel", "PlacementCore", "SagaEngine", "MessageBus",
-                "ServiceKit", "Primitives", lifecycle, logging, metrics,
+                "ServerLifecycle", "ServerViews", "CellProtocol", "CloudModel", "PlacementCore", "SagaEngine",
+                "MessageBus", "ServiceKit", "Primitives", lifecycle, logging, metrics,
             ]),
         module(
             "Conductor",
@@ -224,14 +224,21 @@ let package = Package(
                 systemPackage, httpClient, nioCore,
             ],
             path: "Tests/TestSupport", swiftSettings: settings),
+        tests("CloudModelTests", ["CloudModel", "Primitives"]),
+        tests("PlacementCoreTests", ["PlacementCore", "CloudModel", "Primitives"]),
+        tests(
+            "ComputeAgentTests",
+            ["ComputeAgent", "CellProtocol", "CloudModel", "HypervisorDriver", "MessageBus", "Primitives"]),
         tests(
             "PersistenceTests",
             [
                 "Persistence", "CellProtocol", "CloudModel", "MessageBus", "PlacementCore", "PostgresClient",
                 "ServerLifecycle", "Primitives", "TestSupport",
             ]),
+        tests("StyleTests", []),
         tests("TopologyTests", ["Topology", "CloudModel", "Primitives"]),
         tests("PrimitivesTests", ["Primitives"]),
+        tests("SagaEngineTests", ["SagaEngine", "Primitives"]),
         tests("PostgresClientTests", ["PostgresClient", "Primitives", "TestSupport"]),
         tests("ImageInspectorTests", ["ImageInspector", subprocess, systemPackage]),
         tests("ServerViewsTests", ["ServerViews", "CellProtocol", "CloudModel", "Primitives"]),
