@@ -27,7 +27,8 @@ extension PostgresComputeStore: FlavorStore {
                 values (\(record.flavor.id), \(record.flavor.name), \(PostgresJSON(record.flavor)),
                     \(record.projects.map(\.text)), \(record.createdAt))
                 """)
-        } catch let error where error.sqlState == .uniqueViolation {
+        } catch {
+            guard error.sqlState == .uniqueViolation else { throw error }
             throw error.constraint == "flavors_name" ? FlavorStoreError.nameTaken : FlavorStoreError.idTaken
         }
     }
