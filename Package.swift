@@ -124,7 +124,16 @@ let package = Package(
             ]),
         module(
             "IdentityAPI",
-            ["HTTPKit", "CloudModel", "Primitives", "ServiceKit", hummingbird, httpTypes, crypto, cryptoExtras]),
+            [
+                "HTTPKit", "CellProtocol", "CloudModel", "Primitives", hummingbird, httpTypes, crypto, cryptoExtras,
+                lifecycle, logging, nioPosix,
+            ]),
+        tests(
+            "IdentityAPITests",
+            [
+                "IdentityAPI", "HTTPKit", "CellProtocol", "CloudModel", "Primitives", "TestSupport", hummingbird,
+                hummingbirdTesting, httpTypes, logging, nioCore,
+            ]),
         module(
             "ImageAPI",
             [
@@ -211,8 +220,8 @@ let package = Package(
         .target(
             name: "TestSupport",
             dependencies: [
-                "PostgresClient", "RabbitMQTransport", "MessageBus", "Primitives", subprocess, systemPackage,
-                httpClient, nioCore,
+                "PostgresClient", "RabbitMQTransport", "MessageBus", "CloudModel", "Primitives", subprocess,
+                systemPackage, httpClient, nioCore,
             ],
             path: "Tests/TestSupport", swiftSettings: settings),
         tests("CloudModelTests", ["CloudModel", "Primitives"]),
