@@ -184,6 +184,7 @@ let package = Package(
             ],
             path: "Tests/TestSupport", swiftSettings: settings),
         tests("PrimitivesTests", ["Primitives"]),
+        tests("DeployerTests", ["Deployer", "Topology", "CloudModel", "Primitives", systemPackage]),
     ],
     swiftLanguageModes: [.v6]
 )
