@@ -24,6 +24,7 @@ let metrics = Target.Dependency.product(name: "Metrics", package: "swift-metrics
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
 let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
+let unixSignals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
 let subprocess = Target.Dependency.product(name: "Subprocess", package: "swift-subprocess")
 let systemPackage = Target.Dependency.product(name: "SystemPackage", package: "swift-system")
 let yams = Target.Dependency.product(name: "Yams", package: "Yams")
@@ -77,12 +78,13 @@ let package = Package(
 
         // Primitives, domain and ports
         module("Primitives", []),
-        module("ServiceKit", ["Primitives", logging, metrics, lifecycle, nioCore, nioPosix, nioHTTP1]),
+        module("ServiceKit", ["Primitives", logging, metrics, lifecycle, unixSignals, nioCore, nioPosix, nioHTTP1]),
         module("CloudModel", ["Primitives"]),
         module("SagaEngine", ["Primitives"]),
         module("PlacementCore", ["CloudModel", "Primitives"]),
         module("MessageBus", ["Primitives"]),
         module("CellProtocol", ["CloudModel", "MessageBus", "Primitives"]),
+        module("ServerViews", ["CloudModel", "CellProtocol", "Primitives"]),
         module("HypervisorDriver", ["CloudModel", "Primitives"]),
         module(
             "ServerLifecycle",
@@ -114,7 +116,10 @@ let package = Package(
         module("NetworkAPI", ["HTTPKit", "CloudModel", "Primitives", hummingbird, httpTypes]),
         module(
             "ComputeAPI",
-            ["HTTPKit", "CloudModel", "CellProtocol", "MessageBus", "Primitives", hummingbird, httpTypes, crypto]),
+            [
+                "HTTPKit", "ServerViews", "CloudModel", "CellProtocol", "MessageBus", "Primitives", hummingbird,
+                httpTypes, crypto,
+            ]),
 
         // Services
         module(
@@ -185,6 +190,8 @@ let package = Package(
             path: "Tests/TestSupport", swiftSettings: settings),
         tests("PrimitivesTests", ["Primitives"]),
         tests("DeployerTests", ["Deployer", "Topology", "CloudModel", "Primitives", systemPackage]),
+        tests("ImageInspectorTests", ["ImageInspector", subprocess, systemPackage]),
+        tests("ServerViewsTests", ["ServerViews", "CellProtocol", "CloudModel", "Primitives"]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -1,5 +1,4 @@
 package import FoundationEssentials
-package import Primitives
 
 /// Who asked: the identity that a request carries through the bus, so that every cell can authorise and record it.
 package struct Caller: Codable, Sendable, Equatable {

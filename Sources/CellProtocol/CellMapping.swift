@@ -1,0 +1,49 @@
+package import CloudModel
+package import FoundationEssentials
+package import Primitives
+
+/// A child cell as its parent maps it: where its virtual host is, and how it was when last heard of.
+package struct CellMapping: Codable, Sendable, Equatable {
+    /// The parent's own user in the child's virtual host.
+    package struct Endpoint: Codable, Sendable, Equatable {
+        package var host: String
+        package var port: Int
+        package var vhost: String
+        package var user: String
+        package var password: Secret
+
+        package init(host: String, port: Int, vhost: String, user: String, password: Secret) {
+            self.host = host
+            self.port = port
+            self.vhost = vhost
+            self.user = user
+            self.password = password
+        }
+    }
+
+    package var path: CellPath
+    package var bus: Endpoint
+    /// An operator's word: a disabled cell gets no new servers.
+    package var isEnabled: Bool
+    /// The newest event that was applied.
+    package var lastSequence: Int64
+    package var health: CellStatus.Health
+    package var reason: String?
+    package var since: Date
+    package var heartbeat: CellHeartbeat?
+
+    package init(
+        path: CellPath, bus: Endpoint, isEnabled: Bool = true, lastSequence: Int64 = 0,
+        health: CellStatus.Health = .down, reason: String? = "not heard of yet", since: Date,
+        heartbeat: CellHeartbeat? = nil
+    ) {
+        self.path = path
+        self.bus = bus
+        self.isEnabled = isEnabled
+        self.lastSequence = lastSequence
+        self.health = health
+        self.reason = reason
+        self.since = since
+        self.heartbeat = heartbeat
+    }
+}

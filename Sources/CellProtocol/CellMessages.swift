@@ -1,0 +1,273 @@
+package import CloudModel
+package import FoundationEssentials
+
+// The cell protocol: what a parent asks of a child, and what a child answers. A leaf answers from its database, a branch
+// from its children. Every message travels as a call on the child's `supervisor` queue; wire types only grow.
+
+/// Names a request of the cell protocol and ties it to its answer.
+package protocol CellRequest: Codable, Sendable {
+    associatedtype Reply: Codable, Sendable
+    /// The envelope's `kind`; the answer's is the same with `.reply` behind it.
+    static var kind: String { get }
+}
+
+/// Build these servers on the hosts that were claimed for them. Repeating it is harmless: instance id and epoch decide.
+package struct BuildRequest: CellRequest {
+    package static let kind = "cell.build"
+    /// Servers in one request.
+    package static let batchLimit = 100
+
+    package struct Reply: Codable, Sendable {
+        /// Durable in the child's database.
+        package var accepted: [ServerID]
+        package var refused: [Refusal]
+        package init(accepted: [ServerID], refused: [Refusal]) {
+            self.accepted = accepted
+            self.refused = refused
+        }
+    }
+
+    package struct Refusal: Codable, Sendable, Equatable {
+        package var id: ServerID
+        package var reason: String
+        package init(id: ServerID, reason: String) {
+            self.id = id
+            self.reason = reason
+        }
+    }
+
+    package var builds: [BuildSpecification]
+    package init(builds: [BuildSpecification]) { self.builds = builds }
+}
+
+/// One server to build: everything the cell and the host need, nothing to ask back.
+package struct BuildSpecification: Codable, Sendable, Equatable {
+    /// In state building, with `host`, `epoch`, `interfaces` and `availabilityZone` already chosen.
+    package var instance: Instance
+    package var requestID: String
+    /// OpenSSH public key text, for the config drive.
+    package var publicKey: String?
+    package var image: ImageTicket?
+
+    package init(instance: Instance, requestID: String, publicKey: String?, image: ImageTicket?) {
+        self.instance = instance
+        self.requestID = requestID
+        self.publicKey = publicKey
+        self.image = image
+    }
+}
+
+/// Leave to fetch one image for a while: signed by the API, good for nothing else, so a seized host reads no other image.
+package struct ImageTicket: Codable, Sendable, Equatable {
+    package var imageID: ImageID
+    /// Sent as the header `X-Image-Ticket`.
+    package var token: String
+    package var expiresAt: Date
+    package init(imageID: ImageID, token: String, expiresAt: Date) {
+        self.imageID = imageID
+        self.token = token
+        self.expiresAt = expiresAt
+    }
+}
+
+/// Show these servers, rendered for one view: the parent only frames the answers.
+package struct GetRequest: CellRequest {
+    package static let kind = "cell.get"
+    package static let batchLimit = 1000
+
+    package struct Reply: Codable, Sendable {
+        package struct Row: Codable, Sendable {
+            package var id: ServerID
+            package var version: Int64
+            /// JSON of the server object, without the `server` wrapper.
+            package var rendered: Data
+            package init(id: ServerID, version: Int64, rendered: Data) {
+                self.id = id
+                self.version = version
+                self.rendered = rendered
+            }
+        }
+        /// Those that exist, in no order.
+        package var rows: [Row]
+        package init(rows: [Row]) { self.rows = rows }
+    }
+
+    package var ids: [ServerID]
+    package var view: ServerViewContext
+    package init(ids: [ServerID], view: ServerViewContext) {
+        self.ids = ids
+        self.view = view
+    }
+}
+
+/// Everything that decides how a server is shown.
+package struct ServerViewContext: Codable, Sendable, Hashable {
+    package enum Detail: String, Codable, Sendable {
+        /// As `GET /servers` lists it.
+        case brief
+        /// As `GET /servers/detail` lists it.
+        case full
+        /// As `GET /servers/{id}` shows it.
+        case single
+        /// As `PUT /servers/{id}` answers: until 2.74 less than `single`.
+        case updated
+    }
+    package var detail: Detail
+    /// The minor of microversion 2.N.
+    package var microversion: Int
+    /// For links, without a slash at the end: `http://host:8774/compute/v2.1`.
+    package var computeURL: String
+    /// Shows the attributes that only administrators see.
+    package var isAdmin: Bool
+
+    package init(detail: Detail, microversion: Int, computeURL: String, isAdmin: Bool) {
+        self.detail = detail
+        self.microversion = microversion
+        self.computeURL = computeURL
+        self.isAdmin = isAdmin
+    }
+}
+
+/// Change a server as a user asked. Answered when durable: a saga is written, or the document is changed.
+package struct ActRequest: CellRequest {
+    package static let kind = "cell.act"
+
+    package enum Reply: Codable, Sendable {
+        /// Durable. `rendered` is the server after the change when `view` was given.
+        case accepted(rendered: Data?)
+        /// The state forbids it; `message` completes Nova's sentence.
+        case conflict(message: String)
+        case notFound
+        case badRequest(message: String)
+        case locked
+    }
+
+    package var id: ServerID
+    package var action: ServerAction
+    package var view: ServerViewContext?
+    package init(id: ServerID, action: ServerAction, view: ServerViewContext? = nil) {
+        self.id = id
+        self.action = action
+        self.view = view
+    }
+}
+
+package enum ServerAction: Codable, Sendable, Equatable {
+    case start
+    case stop
+    case reboot(hard: Bool)
+    case delete
+    case update(ServerChanges)
+    /// The whole metadata becomes this.
+    case replaceMetadata([String: String])
+    /// These keys are set, others stay.
+    case mergeMetadata([String: String])
+    case removeMetadata(key: String)
+    case lock(reason: String?)
+    case unlock
+
+    /// As instance actions name it.
+    package var name: String {
+        switch self {
+        case .start: "start"
+        case .stop: "stop"
+        case .reboot: "reboot"
+        case .delete: "delete"
+        case .update: "update"
+        case .replaceMetadata, .mergeMetadata, .removeMetadata: "metadata"
+        case .lock: "lock"
+        case .unlock: "unlock"
+        }
+    }
+}
+
+/// What `PUT /servers/{id}` can change. Nil leaves a field alone; the description has two levels because null clears it.
+package struct ServerChanges: Codable, Sendable, Equatable {
+    package enum Field<Value: Codable & Sendable & Equatable>: Codable, Sendable, Equatable {
+        case keep
+        case set(Value?)
+    }
+    package var name: String?
+    package var description: Field<String>
+    package var accessIPv4: Field<String>
+    package var accessIPv6: Field<String>
+    package var diskConfig: String?
+    package var hostname: String?
+
+    package init(
+        name: String? = nil, description: Field<String> = .keep, accessIPv4: Field<String> = .keep,
+        accessIPv6: Field<String> = .keep, diskConfig: String? = nil, hostname: String? = nil
+    ) {
+        self.name = name
+        self.description = description
+        self.accessIPv4 = accessIPv4
+        self.accessIPv6 = accessIPv6
+        self.diskConfig = diskConfig
+        self.hostname = hostname
+    }
+}
+
+/// Read the tail of a server's console log. The agent is asked; the call's deadline bounds it.
+package struct ConsoleOutputRequest: CellRequest {
+    package static let kind = "cell.console-output"
+    /// Bytes of log that are ever answered.
+    package static let byteLimit = 1024 * 1024
+
+    package enum Reply: Codable, Sendable {
+        case output(String)
+        case notFound
+        case conflict(message: String)
+        case unavailable(message: String)
+    }
+    package var id: ServerID
+    /// Lines from the end; nil for all that is kept.
+    package var lines: Int?
+    package init(id: ServerID, lines: Int?) {
+        self.id = id
+        self.lines = lines
+    }
+}
+
+/// Send again what happened after `sequence`: a parent that found a gap or was away.
+package struct EventsRequest: CellRequest {
+    package static let kind = "cell.events"
+    package static let batchLimit = 500
+
+    package struct Reply: Codable, Sendable {
+        package var events: [SequencedEvent]
+        /// The newest sequence the cell has.
+        package var newest: Int64
+        package init(events: [SequencedEvent], newest: Int64) {
+            self.events = events
+            self.newest = newest
+        }
+    }
+    package var after: Int64
+    package init(after: Int64) { self.after = after }
+}
+
+package struct HostsRequest: CellRequest {
+    package static let kind = "cell.hosts"
+    package struct Reply: Codable, Sendable {
+        package var hosts: [HostRecord]
+        package init(hosts: [HostRecord]) { self.hosts = hosts }
+    }
+    package init() {}
+}
+
+/// Enable or disable a host for new servers.
+package struct SetHostRequest: CellRequest {
+    package static let kind = "cell.set-host"
+    package enum Reply: Codable, Sendable {
+        case changed(HostRecord)
+        case notFound
+    }
+    package var host: HostName
+    package var isEnabled: Bool
+    package var reason: String?
+    package init(host: HostName, isEnabled: Bool, reason: String?) {
+        self.host = host
+        self.isEnabled = isEnabled
+        self.reason = reason
+    }
+}

@@ -1,0 +1,57 @@
+/// Where a cell stands in the tree: `/` is the root, `/eu/eu-1` a child of `/eu`.
+package struct CellPath: Hashable, Sendable, Comparable, CustomStringConvertible {
+    /// A cell's own name: lower-case letters, digits and inner dashes, at most 63 characters (a DNS label).
+    package static let nameLimit = 63
+
+    package let components: [String]
+
+    package static let root = CellPath(unchecked: [])
+
+    private init(unchecked components: [String]) { self.components = components }
+
+    /// `nil` when the text is no absolute path of valid cell names.
+    package init?(_ text: String) {
+        guard text.hasPrefix("/") else { return nil }
+        let parts = text.split(separator: "/", omittingEmptySubsequences: true).map(String.init)
+        guard parts.allSatisfy(Self.isValidName), text == "/" + parts.joined(separator: "/") else { return nil }
+        components = parts
+    }
+
+    package static func isValidName(_ name: String) -> Bool {
+        let allowed = name.utf8.allSatisfy {
+            (UInt8(ascii: "a")...UInt8(ascii: "z")).contains($0) || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0)
+                || $0 == UInt8(ascii: "-")
+        }
+        return allowed && !name.isEmpty && name.utf8.count <= nameLimit && !name.hasPrefix("-") && !name.hasSuffix("-")
+    }
+
+    package var isRoot: Bool { components.isEmpty }
+    package var name: String { components.last ?? "root" }
+    package var parent: CellPath? { isRoot ? nil : CellPath(unchecked: Array(components.dropLast())) }
+
+    package func child(_ name: String) -> CellPath? {
+        Self.isValidName(name) ? CellPath(unchecked: components + [name]) : nil
+    }
+
+    package var description: String { "/" + components.joined(separator: "/") }
+
+    package static func < (left: CellPath, right: CellPath) -> Bool {
+        left.components.lexicographicallyPrecedes(right.components)
+    }
+}
+
+extension CellPath: Codable {
+    package init(from decoder: any Decoder) throws {
+        let text = try decoder.singleValueContainer().decode(String.self)
+        guard let path = CellPath(text) else {
+            throw DecodingError.dataCorrupted(
+                .init(codingPath: decoder.codingPath, debugDescription: "not a cell path"))
+        }
+        self = path
+    }
+
+    package func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        try container.encode(description)
+    }
+}

@@ -1,0 +1,52 @@
+package import FoundationEssentials
+
+/// What the directory keeps of a server: the fields that clients filter and sort by, and no more.
+package struct InstanceSummary: Codable, Sendable, Equatable {
+    package var id: ServerID
+    package var version: Int64
+    package var projectID: ProjectID
+    package var userID: UserID
+    package var name: String
+    package var hostname: String
+    package var description: String?
+    package var state: ServerState
+    package var status: String
+    package var host: HostName?
+    package var flavorID: String
+    package var imageID: ImageID?
+    package var availabilityZone: String?
+    package var keyName: String?
+    package var addresses: [String]
+    package var tags: [String]
+    package var isLocked: Bool
+    package var reservationID: String
+    package var createdAt: Date
+    package var updatedAt: Date
+    package var launchedAt: Date?
+    package var terminatedAt: Date?
+
+    package init(_ instance: Instance) {
+        id = instance.id
+        version = instance.version
+        projectID = instance.projectID
+        userID = instance.userID
+        name = instance.name
+        hostname = instance.hostname
+        description = instance.description
+        state = instance.state
+        status = instance.state.status
+        host = instance.host
+        flavorID = instance.flavor.id
+        imageID = instance.image?.id
+        availabilityZone = instance.availabilityZone
+        keyName = instance.keyName
+        addresses = instance.interfaces.flatMap { $0.addresses.map(\.address) }
+        tags = instance.tags
+        isLocked = instance.isLocked
+        reservationID = instance.reservationID
+        createdAt = instance.createdAt
+        updatedAt = instance.updatedAt
+        launchedAt = instance.launchedAt
+        terminatedAt = instance.terminatedAt
+    }
+}

@@ -1,0 +1,59 @@
+package import Logging
+package import ServiceLifecycle
+import Metrics
+import UnixSignals
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// What every service process has around it: log, metrics, health, signals. Made once, in an executable's `main`.
+package struct ProcessShell: Sendable {
+    package static let version = "0.1.0"
+    /// A process ends this long after SIGTERM at the latest.
+    package static let gracePeriod: Duration = .seconds(10)
+
+    package let logger: Logger
+    package let metrics: PrometheusRegistry
+    package let health: HealthRegistry
+
+    /// Sets up logging and metrics for the process. `CELLWRIGHT_LOG_LEVEL` chooses the level (default info).
+    /// - Parameter fixed: what every log line carries, such as `cell`.
+    package init(service: String, fixed: Logger.Metadata = [:]) {
+        let level = getenv("CELLWRIGHT_LOG_LEVEL").flatMap { Logger.Level(rawValue: String(cString: $0)) } ?? .info
+        var metadata = fixed
+        metadata["service"] = .string(service)
+        let constant = metadata
+        LoggingSystem.bootstrap { label in
+            var handler = JSONLogHandler(label: label, fixed: constant)
+            handler.logLevel = level
+            return handler
+        }
+        metrics = PrometheusRegistry()
+        MetricsSystem.bootstrap(metrics)
+        health = HealthRegistry()
+        logger = Logger(label: service)
+        // A peer that closed its socket is an error on that call, never the end of the process.
+        signal(SIGPIPE, SIG_IGN)
+    }
+
+    /// Runs services until one fails or SIGTERM or SIGINT comes; then all end gracefully, in reverse order.
+    package func run(_ services: [any Service]) async throws {
+        logger.notice("starting", metadata: ["version": .string(Self.version)])
+        var configuration = ServiceGroupConfiguration(
+            services: services.map {
+                .init(
+                    service: $0, successTerminationBehavior: .gracefullyShutdownGroup,
+                    failureTerminationBehavior: .gracefullyShutdownGroup)
+            },
+            gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
+        configuration.maximumGracefulShutdownDuration = .seconds(8)
+        configuration.maximumCancellationDuration = .seconds(1)
+        do {
+            try await ServiceGroup(configuration: configuration).run()
+        } catch is CancellationError {
+            // the ordinary end of a group whose services were cancelled
+        }
+        logger.notice("stopped")
+    }
+}

@@ -1,0 +1,191 @@
+package import CloudModel
+import FoundationEssentials
+
+/// The configuration file of a service process: the contract between this tool and the services.
+///
+/// Secrets are never in it; it names their files.
+package enum ProcessConfiguration: Sendable, Equatable {
+    case api(API)
+    case supervisor(Supervisor)
+    case conductor(Conductor)
+    case compute(Compute)
+
+    package struct Endpoint: Sendable, Hashable, Codable {
+        package var host: String
+        package var port: Int
+
+        package init(host: String, port: Int) {
+            self.host = host
+            self.port = port
+        }
+    }
+
+    package struct Database: Sendable, Equatable, Codable {
+        package var host: String
+        package var port: Int
+        package var name: String
+        package var user: String
+        package var passwordFile: String
+
+        package init(host: String, port: Int, name: String, user: String, passwordFile: String) {
+            self.host = host
+            self.port = port
+            self.name = name
+            self.user = user
+            self.passwordFile = passwordFile
+        }
+    }
+
+    package struct Bus: Sendable, Equatable, Codable {
+        package var host: String
+        package var port: Int
+        package var vhost: String
+        package var user: String
+        package var passwordFile: String
+
+        package init(host: String, port: Int, vhost: String, user: String, passwordFile: String) {
+            self.host = host
+            self.port = port
+            self.vhost = vhost
+            self.user = user
+            self.passwordFile = passwordFile
+        }
+    }
+
+    package struct Cell: Sendable, Equatable, Codable {
+        package var path: String
+        package var name: String
+
+        package init(_ path: CellPath) {
+            self.path = path.description
+            name = path.name
+        }
+    }
+
+    package struct PasswordHash: Sendable, Equatable, Codable {
+        /// bcrypt's: work doubles with each step.
+        package var cost: Int
+
+        package init(cost: Int) { self.cost = cost }
+    }
+
+    package struct API: Sendable, Equatable, Codable {
+        package var listen: Endpoint
+        package var publicURL: String?
+        package var region: String
+        package var database: Database
+        package var bus: Bus
+        package var tokenKeyFile: String
+        package var imageDirectory: String
+        package var passwordHash: PasswordHash
+
+        package init(
+            listen: Endpoint, publicURL: String?, region: String, database: Database, bus: Bus, tokenKeyFile: String,
+            imageDirectory: String, passwordHash: PasswordHash
+        ) {
+            self.listen = listen
+            self.publicURL = publicURL
+            self.region = region
+            self.database = database
+            self.bus = bus
+            self.tokenKeyFile = tokenKeyFile
+            self.imageDirectory = imageDirectory
+            self.passwordHash = passwordHash
+        }
+    }
+
+    package struct Supervisor: Sendable, Equatable, Codable {
+        package var cell: Cell
+        package var database: Database
+        package var bus: Bus
+        package var ops: Endpoint
+
+        package init(cell: Cell, database: Database, bus: Bus, ops: Endpoint) {
+            self.cell = cell
+            self.database = database
+            self.bus = bus
+            self.ops = ops
+        }
+    }
+
+    package struct Conductor: Sendable, Equatable, Codable {
+        package var cell: Cell
+        /// `<host>-1`: stable over restarts, distinct from every other conductor of the cell.
+        package var identity: String
+        package var database: Database
+        package var bus: Bus
+        package var ops: Endpoint
+
+        package init(cell: Cell, identity: String, database: Database, bus: Bus, ops: Endpoint) {
+            self.cell = cell
+            self.identity = identity
+            self.database = database
+            self.bus = bus
+            self.ops = ops
+        }
+    }
+
+    package struct Hypervisor: Sendable, Equatable, Codable {
+        package var driver: String
+        package var uri: String?
+        package var virtType: String
+
+        package init(driver: String, uri: String?, virtType: String) {
+            self.driver = driver
+            self.uri = uri
+            self.virtType = virtType
+        }
+    }
+
+    package struct Compute: Sendable, Equatable, Codable {
+        package var host: String
+        /// Path of the cell, `/north`.
+        package var cell: String
+        package var bus: Bus
+        package var hypervisor: Hypervisor
+        package var imageURL: String
+        package var stateDirectory: String
+        package var ops: Endpoint
+        package var capacity: Topology.Capacity?
+        package var availabilityZone: String
+
+        package init(
+            host: String, cell: String, bus: Bus, hypervisor: Hypervisor, imageURL: String, stateDirectory: String,
+            ops: Endpoint, capacity: Topology.Capacity?, availabilityZone: String
+        ) {
+            self.host = host
+            self.cell = cell
+            self.bus = bus
+            self.hypervisor = hypervisor
+            self.imageURL = imageURL
+            self.stateDirectory = stateDirectory
+            self.ops = ops
+            self.capacity = capacity
+            self.availabilityZone = availabilityZone
+        }
+    }
+
+    /// The file's text: sorted keys, so that equal configurations have equal digests.
+    package func json() throws -> String {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+        let data =
+            switch self {
+            case .api(let value): try encoder.encode(value)
+            case .supervisor(let value): try encoder.encode(value)
+            case .conductor(let value): try encoder.encode(value)
+            case .compute(let value): try encoder.encode(value)
+            }
+        return String(decoding: data, as: UTF8.self) + "\n"
+    }
+
+    /// Where the process answers `/healthz`.
+    package var healthEndpoint: Endpoint {
+        switch self {
+        case .api(let value): value.listen
+        case .supervisor(let value): value.ops
+        case .conductor(let value): value.ops
+        case .compute(let value): value.ops
+        }
+    }
+}

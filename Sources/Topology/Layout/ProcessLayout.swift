@@ -1,0 +1,82 @@
+package import CloudModel
+
+/// Which processes a topology means, where each runs and with what configuration. Pure; follows from the topology alone.
+package struct ProcessLayout: Sendable, Equatable {
+    package enum Kind: String, Sendable, CaseIterable, Codable {
+        case supervisor, api, conductor, compute
+
+        /// Name of the executable.
+        package var binary: String { "cellwright-\(rawValue)" }
+    }
+
+    /// One service process.
+    package struct Process: Sendable, Equatable {
+        package var kind: Kind
+        package var host: HostName
+        package var cell: CellPath
+        /// systemd's name of it, with `.service`.
+        package var unit: String
+        /// Account it runs under.
+        package var account: String
+        package var configurationPath: String
+        package var configuration: ProcessConfiguration
+        /// Secrets it reads, and the file of each.
+        package var secrets: [SecretFile]
+
+        package var binary: String { kind.binary }
+        package var binaryPath: String { "\(Paths.binaries)/\(kind.binary)" }
+    }
+
+    package struct SecretFile: Sendable, Hashable {
+        package var name: SecretName
+        package var path: String
+    }
+
+    /// A user of a cell's virtual host.
+    package struct BrokerUser: Sendable, Hashable {
+        package enum Role: String, Sendable, Codable, CaseIterable { case supervisor, conductor, host, parent, api }
+
+        package var name: String
+        package var role: Role
+        /// The cell whose virtual host it may use.
+        package var cell: CellPath
+        /// The compute host, for `Role.host`.
+        package var host: HostName?
+
+        package var secret: SecretName { .broker(user: name) }
+    }
+
+    /// Where things are on a host.
+    package enum Paths {
+        package static let configuration = "/etc/cellwright"
+        package static let secrets = "/etc/cellwright/secrets"
+        package static let state = "/var/lib/cellwright"
+        package static let images = "/var/lib/cellwright/images"
+        package static let computeState = "/var/lib/cellwright/compute"
+        package static let binaries = "/usr/lib/cellwright/bin"
+        package static let units = "/etc/systemd/system"
+    }
+
+    package static let serviceAccount = "cellwright"
+    package static let computeAccount = "root"
+    /// bcrypt cost of users' passwords in a deployed cloud.
+    package static let passwordHashCost = 14
+
+    /// In order of starting: a parent's supervisor before its children's, the API after the root's supervisor, agents last.
+    package let processes: [Process]
+    package let brokerUsers: [BrokerUser]
+
+    /// Lays out `topology`, whose hosts must have their addresses (``Topology/withLabAddresses(existing:)``).
+    package init(_ topology: Topology) {
+        let builder = ProcessLayoutBuilder(topology: topology)
+        processes = builder.processes()
+        brokerUsers = builder.brokerUsers()
+    }
+
+    package func processes(on host: HostName) -> [Process] { processes.filter { $0.host == host } }
+
+    /// Every secret that must have a value before anything is applied, sorted.
+    package var secrets: [SecretName] {
+        Set(processes.flatMap { $0.secrets.map(\.name) } + brokerUsers.map(\.secret)).sorted()
+    }
+}

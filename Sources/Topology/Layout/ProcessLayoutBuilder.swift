@@ -1,0 +1,161 @@
+import CloudModel
+
+/// Derives a ``ProcessLayout``'s parts.
+struct ProcessLayoutBuilder {
+    let topology: Topology
+    private let addresses: [HostName: String]
+
+    init(topology: Topology) {
+        self.topology = topology
+        addresses = Dictionary(
+            topology.hosts.map { ($0.name, $0.reachableAt) }, uniquingKeysWith: { first, _ in first })
+    }
+
+    func processes() -> [ProcessLayout.Process] {
+        let cells = topology.cells
+        return cells.flatMap { cell in cell.controlHosts.map { supervisor(of: cell, on: $0) } }
+            + topology.api.hosts.map(api)
+            + cells.filter(\.isLeaf).flatMap { cell in cell.controlHosts.map { conductor(of: cell, on: $0) } }
+            + cells.flatMap { cell in cell.hosts.map { compute($0, of: cell) } }
+    }
+
+    func brokerUsers() -> [ProcessLayout.BrokerUser] {
+        topology.cells.flatMap { cell in
+            var users = [user(.supervisor, cell)]
+            users.append(cell.path.isRoot ? user(.api, cell) : user(.parent, cell))
+            if cell.isLeaf { users.append(user(.conductor, cell)) }
+            return users + cell.hosts.map { user(.host, cell, $0.name) }
+        }
+    }
+
+    private func user(
+        _ role: ProcessLayout.BrokerUser.Role, _ cell: Topology.Cell, _ host: HostName? = nil
+    ) -> ProcessLayout.BrokerUser {
+        .init(name: "\(role.rawValue).\(host?.text ?? cell.path.slug)", role: role, cell: cell.path, host: host)
+    }
+
+    private func supervisor(of cell: Topology.Cell, on host: HostName) -> ProcessLayout.Process {
+        let user = user(.supervisor, cell)
+        return process(
+            .supervisor, cell: cell, host: host, suffix: "-\(cell.path.slug)",
+            secrets: [.database(cell.path), user.secret],
+            .supervisor(
+                .init(
+                    cell: .init(cell.path), database: database(cell, from: host), bus: bus(cell, user, from: host),
+                    ops: .init(host: cell.path.opsAddress, port: 9101))))
+    }
+
+    private func conductor(of cell: Topology.Cell, on host: HostName) -> ProcessLayout.Process {
+        let user = user(.conductor, cell)
+        return process(
+            .conductor, cell: cell, host: host, suffix: "-\(cell.path.slug)",
+            secrets: [.database(cell.path), user.secret],
+            .conductor(
+                .init(
+                    cell: .init(cell.path), identity: "\(host)-1", database: database(cell, from: host),
+                    bus: bus(cell, user, from: host), ops: .init(host: cell.path.opsAddress, port: 9102))))
+    }
+
+    private func api(on host: HostName) -> ProcessLayout.Process {
+        let user = user(.api, topology.root)
+        return process(
+            .api, cell: topology.root, host: host, suffix: "",
+            secrets: [.database(.root), user.secret, .tokenKey],
+            .api(
+                .init(
+                    listen: .init(host: topology.api.listenAddress, port: topology.api.port),
+                    publicURL: topology.publicURL, region: topology.region,
+                    database: database(topology.root, from: host), bus: bus(topology.root, user, from: host),
+                    tokenKeyFile: secretFile(.tokenKey).path, imageDirectory: ProcessLayout.Paths.images,
+                    passwordHash: .init(cost: ProcessLayout.passwordHashCost))))
+    }
+
+    private func compute(_ host: Topology.Host, of cell: Topology.Cell) -> ProcessLayout.Process {
+        let user = user(.host, cell, host.name)
+        let driver = host.hypervisor.driver
+        return process(
+            .compute, cell: cell, host: host.name, suffix: "", secrets: [user.secret],
+            .compute(
+                .init(
+                    host: host.name.text, cell: cell.path.description, bus: bus(cell, user, from: host.name),
+                    hypervisor: .init(
+                        driver: driver.rawValue, uri: driver == .libvirt ? host.hypervisor.uri : nil,
+                        virtType: host.hypervisor.virtType.rawValue),
+                    imageURL: "\(apiURL(from: host.name))/image", stateDirectory: ProcessLayout.Paths.computeState,
+                    ops: .init(host: "127.0.0.1", port: 9103),
+                    capacity: host.capacity.isEmpty ? nil : host.capacity,
+                    availabilityZone: host.availabilityZone)))
+    }
+
+    private func process(
+        _ kind: ProcessLayout.Kind, cell: Topology.Cell, host: HostName, suffix: String, secrets: [SecretName],
+        _ configuration: ProcessConfiguration
+    ) -> ProcessLayout.Process {
+        .init(
+            kind: kind, host: host, cell: cell.path, unit: "\(kind.binary)\(suffix).service",
+            account: kind == .compute ? ProcessLayout.computeAccount : ProcessLayout.serviceAccount,
+            configurationPath: "\(ProcessLayout.Paths.configuration)/\(kind.rawValue)\(suffix).json",
+            configuration: configuration, secrets: secrets.map(secretFile))
+    }
+
+    private func database(_ cell: Topology.Cell, from host: HostName) -> ProcessConfiguration.Database {
+        let endpoint =
+            switch cell.database {
+            case .embedded(let server): ProcessConfiguration.Endpoint(host: address(server.host), port: server.port)
+            case .existing(let server): server.endpoint(defaultPort: Topology.EmbeddedDatabase.defaultPort)
+            }
+        return .init(
+            host: endpoint.host, port: endpoint.port, name: cell.path.resourceName, user: cell.path.resourceName,
+            passwordFile: secretFile(.database(cell.path)).path)
+    }
+
+    private func bus(
+        _ cell: Topology.Cell, _ user: ProcessLayout.BrokerUser, from host: HostName
+    ) -> ProcessConfiguration.Bus {
+        let endpoint =
+            switch cell.broker {
+            case .embedded(let server): ProcessConfiguration.Endpoint(host: address(server.host), port: server.port)
+            case .existing(let server): server.endpoint(defaultPort: Topology.EmbeddedBroker.defaultPort)
+            }
+        return .init(
+            host: endpoint.host, port: endpoint.port, vhost: cell.path.resourceName, user: user.name,
+            passwordFile: secretFile(user.secret).path)
+    }
+
+    /// Agents reach the API on the operators' network, whatever URL users are told.
+    private func apiURL(from host: HostName) -> String {
+        "http://\(topology.api.hosts.first.map(address) ?? "127.0.0.1"):\(topology.api.port)"
+    }
+
+    private func address(_ host: HostName) -> String { addresses[host] ?? host.text }
+
+    private func secretFile(_ name: SecretName) -> ProcessLayout.SecretFile {
+        .init(name: name, path: "\(ProcessLayout.Paths.secrets)/\(name)")
+    }
+}
+
+extension Topology.ExistingServer {
+    /// Host and port of the URL.
+    package func endpoint(defaultPort: Int) -> ProcessConfiguration.Endpoint {
+        var rest = url[...]
+        if let scheme = rest.firstRange(of: "://") { rest = rest[scheme.upperBound...] }
+        if let slash = rest.firstIndex(of: "/") { rest = rest[..<slash] }
+        if let at = rest.lastIndex(of: "@") { rest = rest[rest.index(after: at)...] }
+        guard let colon = rest.lastIndex(of: ":"), let port = Int(rest[rest.index(after: colon)...]) else {
+            return .init(host: String(rest), port: defaultPort)
+        }
+        return .init(host: String(rest[..<colon]), port: port)
+    }
+}
+
+extension CellPath {
+    /// A loopback address of the cell's own, so that many cells' processes share a host with fixed ports and a cell that
+    /// is added moves no other's. The root has 127.0.0.1. 24 bits of a hash of the path.
+    var opsAddress: String {
+        guard !isRoot else { return "127.0.0.1" }
+        var hash: UInt64 = 0xcbf2_9ce4_8422_2325
+        for byte in description.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
+        let octets = [hash >> 40, hash >> 24, hash >> 8].map { 1 + ($0 & 0xffff) % 254 }
+        return "127.\(octets[0]).\(octets[1]).\(octets[2])"
+    }
+}

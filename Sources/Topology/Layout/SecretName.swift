@@ -1,0 +1,24 @@
+package import CloudModel
+
+/// Names a secret of the cloud; its value is made and kept by the tool and never part of a plan.
+package struct SecretName: Hashable, Sendable, Comparable, CustomStringConvertible {
+    /// Letters, digits, dots and dashes: also the name of its file.
+    package let text: String
+
+    private init(_ text: String) { self.text = text }
+
+    /// Password of a cell's database role.
+    package static func database(_ cell: CellPath) -> SecretName { SecretName("database.\(cell.slug)") }
+    /// Password of a broker user.
+    package static func broker(user: String) -> SecretName { SecretName("broker.\(user)") }
+    /// The key that signs identity tokens.
+    package static let tokenKey = SecretName("token-key")
+    /// Password of the cloud's administrator `admin`, or of a bootstrap user.
+    package static func user(_ name: String) -> SecretName { SecretName("user.\(name)") }
+    /// The tool's own administrator password on an embedded broker.
+    package static func brokerAdministrator(_ host: HostName) -> SecretName { SecretName("broker-admin.\(host)") }
+
+    package var description: String { text }
+
+    package static func < (left: SecretName, right: SecretName) -> Bool { left.text < right.text }
+}

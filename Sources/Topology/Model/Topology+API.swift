@@ -1,0 +1,87 @@
+package import CloudModel
+
+extension Topology {
+    /// Where the REST services answer.
+    package struct API: Sendable, Equatable, Codable {
+        package static let defaultPort = 8774
+        package static let defaultListenAddress = "0.0.0.0"
+
+        /// Hosts that run `cellwright-api`: at least one.
+        package var hosts: [HostName]
+        package var listenAddress: String
+        package var port: Int
+        /// What the catalog says; `http://<address of the first host>:<port>` when absent.
+        package var publicURL: String?
+
+        package init(
+            hosts: [HostName], listenAddress: String = defaultListenAddress, port: Int = defaultPort,
+            publicURL: String? = nil
+        ) {
+            self.hosts = hosts
+            self.listenAddress = listenAddress
+            self.port = port
+            self.publicURL = publicURL
+        }
+    }
+
+    /// Hosts as containers on this machine.
+    package struct Lab: Sendable, Equatable, Codable {
+        package static let defaultNetwork = "10.77.0.0/24"
+
+        /// The hosts' network; its first address is this machine's.
+        package var network: IPv4Network
+
+        package init(network: IPv4Network) { self.network = network }
+
+        /// This machine's address in the lab, through which the hosts reach the world.
+        package var gateway: IPv4Address { network.host(1) }
+    }
+
+    /// The address users reach the API at.
+    package var publicURL: String {
+        if let url = api.publicURL { return url }
+        let address = api.hosts.first.flatMap { host($0)?.reachableAt } ?? "127.0.0.1"
+        return "http://\(address):\(api.port)"
+    }
+
+    /// The same topology with an address for every host of the lab. Hosts that exist keep theirs (`existing`), those with
+    /// one in the file get that, new ones the lowest that is free, so a host that is added moves no other.
+    /// A topology without a lab is returned as it is.
+    package func withLabAddresses(existing: [HostName: String] = [:]) -> Topology {
+        guard let lab else { return self }
+        let names = Set(hosts.map(\.name))
+        var taken: Set<String> = Set(hosts.compactMap(\.address))
+        taken.formUnion(existing.filter { names.contains($0.key) }.values)
+        // The first ten stay free for the machine itself and for what an operator adds by hand.
+        var next = 11
+        func address(for host: Host) -> String {
+            if let address = host.address ?? existing[host.name] { return address }
+            while taken.contains(lab.network.host(next).description) { next += 1 }
+            let address = lab.network.host(next).description
+            taken.insert(address)
+            return address
+        }
+        var result = self
+        result.machines = machines.map { host in
+            var host = host
+            host.address = address(for: host)
+            return host
+        }
+        func visit(_ cell: Cell) -> Cell {
+            var cell = cell
+            switch cell.content {
+            case .children(let cells): cell.content = .children(cells.map(visit))
+            case .hosts(let hosts):
+                cell.content = .hosts(
+                    hosts.map { host in
+                        var host = host
+                        host.address = address(for: host)
+                        return host
+                    })
+            }
+            return cell
+        }
+        result.root = visit(root)
+        return result
+    }
+}

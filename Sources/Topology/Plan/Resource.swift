@@ -1,0 +1,81 @@
+package import CloudModel
+
+/// One thing of a cloud that can be looked at, made and removed: a file, a unit, a database, a mapping.
+package struct Resource: Sendable, Equatable {
+    /// What kind of thing it is. The order is the order of making, and backwards that of removing.
+    package enum Kind: String, Sendable, CaseIterable, Codable, Comparable {
+        case packages, account, directory, file, unit
+        case databaseRole, database, brokerVhost, brokerUser, brokerPermissions
+        case schema, process, gate, cellMapping, hostQueue
+        case project, user, flavor, network, image
+
+        package var rank: Int { Self.allCases.firstIndex(of: self) ?? 0 }
+
+        package static func < (left: Kind, right: Kind) -> Bool { left.rank < right.rank }
+    }
+
+    /// Names a resource for ever: enough to find and to remove it when the topology no longer speaks of it.
+    package struct ID: Hashable, Sendable, Codable, CustomStringConvertible {
+        package var kind: Kind
+        /// The machine it is on; for databases and broker objects the server's; `nil` for objects of the whole cloud.
+        package var host: HostName?
+        /// The cell it belongs to.
+        package var cell: CellPath?
+        /// Path, unit, role or object name.
+        package var name: String
+
+        package init(_ kind: Kind, host: HostName? = nil, cell: CellPath? = nil, name: String) {
+            self.kind = kind
+            self.host = host
+            self.cell = cell
+            self.name = name
+        }
+
+        package var description: String {
+            var text = kind.rawValue
+            if let host { text += "@\(host)" }
+            if let cell { text += "[\(cell)]" }
+            return text + ":\(name)"
+        }
+    }
+
+    package var id: ID
+    /// How to make it.
+    package var specification: ResourceSpecification
+    /// What must be found when one looks, by attribute: `mode` = `0600`. Never a secret itself, only its digest.
+    package var attributes: [String: String]
+    /// What must be so before it.
+    package var dependsOn: [ID]
+    /// What a change of it does to what runs.
+    package var effectOfChange: PlanEffect
+    /// Looked at again whenever something that it depends on changes: gates.
+    package var followsDependencies: Bool
+
+    package init(
+        id: ID, specification: ResourceSpecification, attributes: [String: String], dependsOn: [ID] = [],
+        effectOfChange: PlanEffect = .none, followsDependencies: Bool = false
+    ) {
+        self.id = id
+        self.specification = specification
+        self.attributes = attributes
+        self.dependsOn = dependsOn
+        self.effectOfChange = effectOfChange
+        self.followsDependencies = followsDependencies
+    }
+}
+
+/// What an action does to what already runs.
+package enum PlanEffect: String, Sendable, Codable, CaseIterable {
+    /// Nothing that runs notices.
+    case none
+    /// Something new appears.
+    case create
+    /// A process takes new settings without ending.
+    case reload
+    /// A process ends and starts.
+    case restart
+    /// Something is removed and made anew.
+    case replace
+    /// Something is removed.
+    case destroy
+}
