@@ -6,12 +6,16 @@ package enum PrivateFile {
     /// Replaces the file's content; the new file has `mode` from its first byte on. Its folder must exist.
     package static func write(_ data: Data, to path: String, mode: FilePermissions = .ownerReadWrite) throws {
         let temporary = path + ".new"
-        let file = try FileDescriptor.open(
-            FilePath(temporary), .writeOnly, options: [.create, .truncate], permissions: mode)
-        try file.closeAfter {
-            try file.setMode(mode)
-            try data.withUnsafeBytes { _ = try file.writeAll($0) }
-            try file.synchronize()
+        do {
+            let file = try FileDescriptor.open(
+                FilePath(temporary), .writeOnly, options: [.create, .truncate], permissions: mode)
+            try file.closeAfter {
+                try file.setMode(mode)
+                try data.withUnsafeBytes { _ = try file.writeAll($0) }
+                try file.synchronize()
+            }
+        } catch let code as Errno {
+            throw FileFailure("write", path, code)
         }
         try FileSystem.rename(temporary, to: path)
     }

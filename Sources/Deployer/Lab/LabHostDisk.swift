@@ -30,7 +30,7 @@ struct LabHostDisk: Sendable {
         try FileSystem.remove(folder)
         try FileSystem.makeFolder(folder, mode: [.ownerReadWriteExecute, .groupExecute, .otherExecute])
         for part in ["upper", "work", "root"] { try FileSystem.makeFolder("\(folder)/\(part)", mode: Self.open) }
-        for part in ["etc", "etc/ssh", "etc/systemd", "etc/systemd/network", "etc/libvirt"] {
+        for part in ["etc", "etc/ssh", "etc/ssh/sshd_config.d", "etc/systemd", "etc/systemd/network", "etc/libvirt"] {
             try FileSystem.makeFolder("\(folder)/upper/\(part)", mode: Self.open)
         }
         try FileSystem.makeFolder("\(folder)/upper/root")

@@ -30,7 +30,8 @@ struct LabNetwork: Sendable {
             let bridge = (0..<Self.limit).map({ "\(Self.namePrefix)\($0)" })
                 .first(where: { !FileSystem.exists("/sys/class/net/\($0)") })
         else { throw LabFailure("there are \(Self.limit) labs on this machine already") }
-        try await ip(["link", "add", bridge, "alias", alias, "type", "bridge"])
+        try await ip(["link", "add", bridge, "type", "bridge"])
+        try await ip(["link", "set", bridge, "alias", alias])
         try await ip(["address", "add", "\(specification.gateway)/\(specification.prefixLength)", "dev", bridge])
         try await ip(["link", "set", bridge, "up"])
         return bridge
