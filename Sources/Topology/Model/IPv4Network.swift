@@ -31,6 +31,11 @@ package struct IPv4Network: Hashable, Sendable, CustomStringConvertible {
     /// 0 to 32.
     package let prefixLength: Int
 
+    init(address: IPv4Address, prefixLength: Int) {
+        self.address = address
+        self.prefixLength = prefixLength
+    }
+
     /// Reads `10.77.0.0/24`; `nil` when it is not a network address with a length from 8 to 30.
     package init?(_ text: some StringProtocol) {
         let parts = text.split(separator: "/", omittingEmptySubsequences: false)

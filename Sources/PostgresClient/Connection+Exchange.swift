@@ -1,0 +1,252 @@
+import CLibpq
+import Synchronization
+
+extension Connection {
+    /// What was sent together and is answered together.
+    struct Exchange {
+        enum Step {
+            case prepare(StatementCache.Key, name: String)
+            case deallocate(name: String)
+            case run
+        }
+
+        let id: UInt64
+        var steps: ArraySlice<Step>
+        var results: [ResultBox] = []
+        var error: PostgresError?
+        /// The error is the server's word that a prepared plan no longer fits its tables.
+        var planIsStale = false
+        let completion: @Sendable (Answer) -> Void
+        let startedAt = MonotonicTime.now()
+        var cancelRequested = false
+        /// A cancel request is on its way to the server and could hit whatever runs next.
+        var cancelInFlight = false
+        var settled: Answer?
+        var emptyReads = 0
+    }
+
+    /// How an exchange may end early.
+    struct Limits: Sendable {
+        var cancellable = true
+        /// Until the connection is dropped as dead; `nil` for no limit.
+        var time: Duration?
+    }
+
+    /// The client's own limit: what the server should have enforced, and a grace.
+    var statementLimit: Duration? { configuration.statementTimeout.map { $0 + Self.serverGrace } }
+
+    /// Sends the statements in one go and waits for all answers. On an error the server skips what comes after it.
+    func perform(_ statements: [Statement], _ limits: Limits) async -> Answer {
+        let id = nextExchange.add(1, ordering: .relaxed).oldValue
+        guard limits.cancellable else {
+            return await withCheckedContinuation { continuation in
+                submit(statements, id, limits) { continuation.resume(returning: $0) }
+            }
+        }
+        return await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                submit(statements, id, limits) { continuation.resume(returning: $0) }
+            }
+        } onCancel: {
+            cancel(id)
+        }
+    }
+
+    func submit(
+        _ statements: [Statement], _ id: UInt64, _ limits: Limits, completion: @escaping @Sendable (Answer) -> Void
+    ) {
+        if let failure = statements.lazy.compactMap(\.failure).first { return completion(.failure(failure)) }
+        let refusal = state.withLock { state -> PostgresError? in
+            if state.cancelledBeforeStart == id, limits.cancellable { return .cancelled }
+            guard state.phase == .ready, let handle = state.handle else { return .connection("connection lost") }
+            guard state.exchange == nil else { return .connection("connection already in use") }
+            var steps: [Exchange.Step] = []
+            steps.reserveCapacity(statements.count + 1)
+            var sent = true
+            for statement in statements where sent { sent = send(statement, on: handle, &state.cache, &steps) }
+            guard sent, PQpipelineSync(handle.raw) == 1 else { return handle.connectionError() }
+            state.exchange = Exchange(id: id, steps: steps[...], completion: completion)
+            state.transactionStatus = .unknown
+            guard flush(&state, handle) else { return nil }
+            return nil
+        }
+        if let refusal {
+            completion(.failure(refusal))
+            if refusal != .cancelled { fail(refusal) }
+            return
+        }
+        guard let time = limits.time else { return }
+        let timer = reactor.schedule(MonotonicTime.now().advanced(by: time)) { [weak self] in self?.expire(id) }
+        let isOver = state.withLock { state in
+            guard state.exchange?.id == id else { return true }
+            state.timer = timer
+            return false
+        }
+        if isOver, let timer { reactor.cancelTimer(timer) }
+    }
+
+    /// Asks the server to stop that exchange. It ends when the server says so, at the latest after a grace.
+    func cancel(_ id: UInt64) {
+        let request = state.withLock { state -> CancelHandle? in
+            guard state.exchange?.id == id else {
+                state.cancelledBeforeStart = id
+                return nil
+            }
+            guard state.exchange?.cancelRequested == false, let handle = state.handle else { return nil }
+            state.exchange?.cancelRequested = true
+            guard let request = CancelHandle(handle) else { return nil }
+            state.exchange?.cancelInFlight = true
+            return request
+        }
+        guard let request else { return }
+        let started = BlockingCall.start { [self] in
+            request.request()
+            cancelReturned(id)
+        }
+        let deadline = MonotonicTime.now().advanced(by: Self.cancelGrace)
+        if !started || reactor.schedule(deadline, { [weak self] in self?.expire(id) }) == nil { expire(id) }
+    }
+
+    private func cancelReturned(_ id: UInt64) {
+        let actions = state.withLock { state -> [Action] in
+            guard state.exchange?.id == id else { return [] }
+            state.exchange?.cancelInFlight = false
+            guard let answer = state.exchange?.settled else { return [] }
+            return complete(&state, answer)
+        }
+        for action in actions { action() }
+    }
+
+    /// The server has not answered in time: the session is of no use any more.
+    private func expire(_ id: UInt64) {
+        let actions = state.withLock { state in
+            state.exchange?.id == id ? shutDown(&state, .timedOut) : []
+        }
+        for action in actions { action() }
+    }
+
+    /// Reads what arrived. Runs under the mutex.
+    func receive(_ state: inout State) -> [Action] {
+        guard let handle = state.handle else { return [] }
+        let alive = PQconsumeInput(handle.raw) == 1
+        var actions = notifications(handle)
+        if alive, state.wantsWrite { _ = flush(&state, handle) }
+        while state.exchange != nil, state.exchange?.settled == nil, PQisBusy(handle.raw) == 0 {
+            if let raw = PQgetResult(handle.raw) {
+                state.exchange?.emptyReads = 0
+                actions += take(ResultBox(raw), handle, &state)
+            } else {
+                // One NULL ends each statement's results; two in a row mean that libpq has lost the thread.
+                state.exchange?.emptyReads += 1
+                if state.exchange?.emptyReads ?? 0 > 1 { break }
+            }
+        }
+        let confused = state.exchange?.emptyReads ?? 0 > 1
+        if !alive || confused || PQstatus(handle.raw) == CONNECTION_BAD {
+            actions += shutDown(&state, state.exchange?.error ?? handle.connectionError())
+        }
+        return actions
+    }
+
+    private func take(_ result: ResultBox, _ handle: LibpqHandle, _ state: inout State) -> [Action] {
+        let status = PQresultStatus(result.raw)
+        if status == PGRES_PIPELINE_SYNC {
+            state.transactionStatus = handle.transactionStatus
+            return settle(&state)
+        }
+        let step = state.exchange?.steps.popFirst()
+        let worked = status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK
+        switch step {
+        case .run where worked: state.exchange?.results.append(result)
+        case .prepare(let key, let name) where !worked: state.cache.forget(key, name: name)
+        case .deallocate(let name) where !worked: state.cache.doom(name)
+        case .run, .prepare, .deallocate, nil: break
+        }
+        if !worked, status != PGRES_PIPELINE_ABORTED, state.exchange?.error == nil {
+            let failure = PostgresError.refusal(result.raw, status)
+            state.exchange?.error = failure
+            if failure.marksStalePlan(result.raw) {
+                state.exchange?.planIsStale = true
+                state.cache.doomAll()
+            }
+        }
+        return []
+    }
+
+    private func settle(_ state: inout State) -> [Action] {
+        guard let exchange = state.exchange else { return [] }
+        var answer: Answer
+        if let error = exchange.error {
+            answer = .failure(explain(error, exchange))
+        } else {
+            answer = .success(exchange.results)
+        }
+        if exchange.planIsStale { answer = .failure(.stalePlan) }
+        if exchange.cancelInFlight {
+            state.exchange?.settled = answer
+            return []
+        }
+        return complete(&state, answer)
+    }
+
+    private func complete(_ state: inout State, _ answer: Answer) -> [Action] {
+        let exchange = state.exchange.take()
+        let timer = state.timer.take()
+        return [
+            { [self] in
+                if let timer { reactor.cancelTimer(timer) }
+                exchange?.completion(answer)
+            }
+        ]
+    }
+
+    /// The server says "cancelled" for three reasons; only the client knows which.
+    private func explain(_ error: PostgresError, _ exchange: Exchange) -> PostgresError {
+        guard error.sqlState == .queryCancelled else { return error }
+        if exchange.cancelRequested { return .cancelled }
+        guard let limit = configuration.statementTimeout else { return error }
+        return MonotonicTime.now() >= exchange.startedAt.advanced(by: limit) ? .timedOut : error
+    }
+
+    /// Hands what is written to the system. False when the connection is broken, which the reactor then finds.
+    private func flush(_ state: inout State, _ handle: LibpqHandle) -> Bool {
+        let code = PQflush(handle.raw)
+        let wantsWrite = code == 1
+        if wantsWrite != state.wantsWrite, let token = state.token {
+            state.wantsWrite = wantsWrite
+            reactor.watch(PQsocket(handle.raw), token, wantsWrite ? .readWrite : .read)
+        }
+        return code >= 0
+    }
+}
+
+extension PostgresError {
+    /// A prepared statement's answer has another shape since a table was altered; preparing it again helps.
+    static let stalePlan = PostgresError.server(
+        sqlState: .featureNotSupported, message: "cached plan must not change result type", detail: nil, constraint: nil
+    )
+
+    static func refusal(_ result: OpaquePointer, _ status: ExecStatusType) -> PostgresError {
+        switch status {
+        case PGRES_EMPTY_QUERY: .encoding("an empty statement")
+        case PGRES_COPY_IN, PGRES_COPY_OUT, PGRES_COPY_BOTH: .encoding("COPY is not supported")
+        default: from(result)
+        }
+    }
+
+    func marksStalePlan(_ result: OpaquePointer) -> Bool {
+        guard sqlState == .featureNotSupported, let function = PQresultErrorField(result, 82) else { return false }
+        return String(cString: function) == "RevalidateCachedQuery"
+    }
+}
+
+extension LibpqHandle {
+    var transactionStatus: Connection.TransactionStatus {
+        switch PQtransactionStatus(raw) {
+        case PQTRANS_IDLE: .none
+        case PQTRANS_INTRANS: .open
+        case PQTRANS_INERROR: .failed
+        default: .unknown
+        }
+    }
+}

@@ -1,0 +1,93 @@
+/// An open transaction, lent to the body of ``PostgresPool/transaction(isolation:retries:_:)``. Not sendable: one task uses
+/// it, one statement at a time. After the body's end every call throws ``PostgresError/closed``.
+package final class PostgresTransaction {
+    private enum Phase { case notBegun, open, ended }
+
+    private let connection: Connection
+    private let isolation: TransactionIsolation
+    private var phase = Phase.notBegun
+    private var firstFailure: PostgresError?
+    private var timeLimit: Duration?
+
+    init(_ connection: Connection, _ isolation: TransactionIsolation) {
+        self.connection = connection
+        self.isolation = isolation
+        timeLimit = connection.statementLimit
+    }
+
+    /// Lets statements run for ever, for migrations; the server's own limit is the caller's to lift.
+    func liftTimeLimit() { timeLimit = nil }
+
+    /// Runs one statement and answers with its rows. After an error the transaction can only be rolled back.
+    package func query(_ statement: Statement) async throws(PostgresError) -> Rows {
+        guard let rows = try await pipeline([statement]).first else { throw .connection("no answer") }
+        return rows
+    }
+
+    /// Runs one statement and answers how many rows it changed.
+    @discardableResult
+    package func execute(_ statement: Statement) async throws(PostgresError) -> Int {
+        try await query(statement).affected
+    }
+
+    /// Runs statements in one round trip.
+    @discardableResult
+    package func pipeline(_ statements: [Statement]) async throws(PostgresError) -> [Rows] {
+        guard phase != .ended else { throw .closed }
+        guard !statements.isEmpty else { return [] }
+        try PostgresPool.checkLength(statements)
+        let begins = phase == .notBegun
+        let batch = begins ? [isolation.begin] + statements : statements
+        let limits = Connection.Limits(cancellable: true, time: timeLimit)
+        switch await connection.perform(batch, limits) {
+        case .success(let results):
+            phase = .open
+            return results.dropFirst(begins ? 1 : 0).map(Rows.init)
+        case .failure(let error):
+            if connection.isOpen, !connection.isClean { phase = .open }
+            firstFailure = firstFailure ?? error
+            throw error
+        }
+    }
+
+    /// Once sent, a COMMIT isn't cancelled: its outcome has to be known.
+    func commit() async throws(PostgresError) {
+        guard phase == .open else {
+            if let firstFailure { throw firstFailure }
+            return
+        }
+        let limits = Connection.Limits(cancellable: false, time: timeLimit)
+        switch await connection.perform([.commit], limits) {
+        case .success(let results) where results.last?.tag == "COMMIT": return
+        case .success:
+            if let firstFailure { throw firstFailure }
+            throw .rolledBackByServer
+        case .failure(let error):
+            firstFailure = firstFailure ?? error
+            throw error.asCommitFailure
+        }
+    }
+
+    func end() { phase = .ended }
+
+    /// The server ended it in favour of another transaction, whatever the body made of that error.
+    var lostAgainstAnother: Bool {
+        firstFailure?.sqlState?.isSerializationConflict == true || firstFailure == .stalePlan
+    }
+}
+
+extension PostgresError {
+    /// The server answered COMMIT with a roll-back, because a statement before had failed.
+    static let rolledBackByServer = PostgresError.server(
+        sqlState: .inFailedTransaction, message: "the transaction had failed and was rolled back", detail: nil,
+        constraint: nil)
+
+    var asCommitFailure: PostgresError {
+        switch self {
+        case .connection(let reason): .commitOutcomeUnknown(reason)
+        case .timedOut: .commitOutcomeUnknown("no answer in time")
+        case .server(let state, let message, _, _) where state.endsSession: .commitOutcomeUnknown(message)
+        case .server, .commitOutcomeUnknown, .poolExhausted, .cancelled, .decoding, .encoding, .closed: self
+        }
+    }
+}

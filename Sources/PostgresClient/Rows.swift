@@ -1,0 +1,136 @@
+import CLibpq
+
+/// Owns a PGresult.
+///
+/// SAFETY: libpq hands a result over complete and never touches it again, and nothing here writes to it, so any thread
+/// may read it; it is freed once, when the last reader lets go.
+final class ResultBox: @unchecked Sendable {
+    let raw: OpaquePointer
+
+    init(_ raw: OpaquePointer) { self.raw = raw }
+    deinit { PQclear(raw) }
+
+    var rowCount: Int { Int(PQntuples(raw)) }
+    var columnCount: Int { Int(PQnfields(raw)) }
+
+    /// Rows that a command inserted, updated, deleted, fetched or copied; 0 where it counts none.
+    var affected: Int { PQcmdTuples(raw).flatMap { Int(String(cString: $0)) } ?? 0 }
+
+    /// What the server calls the command that it carried out, such as "COMMIT".
+    var tag: String { PQcmdStatus(raw).map { String(cString: $0) } ?? "" }
+
+    func columnName(_ column: Int) -> String { PQfname(raw, Int32(column)).map { String(cString: $0) } ?? "#\(column)" }
+
+    /// The first column of that name, or -1.
+    func column(named name: String) -> Int {
+        let count = PQnfields(raw)
+        var name = name
+        return name.withUTF8 { wanted in
+            for column in 0..<count {
+                guard let found = PQfname(raw, column) else { continue }
+                if Self.equal(found, wanted) { return Int(column) }
+            }
+            return -1
+        }
+    }
+
+    func cell(row: Int, column: Int) -> PostgresCell {
+        let (row, column) = (Int32(row), Int32(column))
+        var bytes: UnsafeRawBufferPointer?
+        if PQgetisnull(raw, row, column) == 0 {
+            bytes = UnsafeRawBufferPointer(
+                start: PQgetvalue(raw, row, column), count: Int(PQgetlength(raw, row, column)))
+        }
+        let type = PostgresType(rawValue: PQftype(raw, column))
+        return PostgresCell(type: type, bytes: bytes, name: PQfname(raw, column))
+    }
+
+    private static func equal(_ text: UnsafePointer<CChar>, _ wanted: UnsafeBufferPointer<UInt8>) -> Bool {
+        for index in 0..<wanted.count {
+            let byte = UInt8(bitPattern: text[index])
+            if byte == 0 || byte != wanted[index] { return false }
+        }
+        return text[wanted.count] == 0
+    }
+}
+
+/// The answer to a statement. Values are decoded when asked for, on the asking side.
+package struct Rows: RandomAccessCollection, Sendable {
+    let result: ResultBox
+    package let startIndex = 0
+    package let endIndex: Int
+
+    init(_ result: ResultBox) {
+        self.result = result
+        endIndex = result.rowCount
+    }
+
+    package subscript(position: Int) -> Row {
+        precondition(position >= 0 && position < endIndex, "row index out of range")
+        return Row(result: result, index: position)
+    }
+
+    /// Rows that the statement inserted, updated, deleted or returned.
+    package var affected: Int { result.affected }
+
+    package var columnNames: [String] { (0..<result.columnCount).map { result.columnName($0) } }
+
+    /// Decodes the first column of every row.
+    package func column<Value: PostgresDecodable>(as type: Value.Type = Value.self) throws(PostgresError) -> [Value] {
+        var values: [Value] = []
+        values.reserveCapacity(count)
+        for row in self { values.append(try row.get(0)) }
+        return values
+    }
+
+    /// Decodes the first column of the first row; `nil` when there is no row.
+    package func scalar<Value: PostgresDecodable>(as type: Value.Type = Value.self) throws(PostgresError) -> Value? {
+        guard let first else { return nil }
+        return try first.get(0)
+    }
+}
+
+/// One row of an answer.
+package struct Row: Sendable {
+    let result: ResultBox
+    let index: Int
+
+    /// Decodes the column of that name (the first, where several have it). NULL needs an optional type.
+    package func get<Value: PostgresDecodable>(
+        _ name: String, as type: Value.Type = Value.self
+    ) throws(PostgresError) -> Value {
+        let column = result.column(named: name)
+        guard column >= 0 else { throw .decoding(column: name, reason: "no such column") }
+        return try decode(Value.self, at: column)
+    }
+
+    /// Decodes the column at that position, from 0.
+    package func get<Value: PostgresDecodable>(
+        _ column: Int, as type: Value.Type = Value.self
+    ) throws(PostgresError) -> Value { try decode(Value.self, at: column) }
+
+    package func decode<Value: PostgresDecodable>(
+        _ type: Value.Type, at column: Int
+    ) throws(PostgresError) -> Value {
+        guard column >= 0, column < result.columnCount else {
+            throw .decoding(column: "#\(column)", reason: "no such column")
+        }
+        defer { withExtendedLifetime(result) {} }
+        return try Value.decode(result.cell(row: index, column: column))
+    }
+
+    /// Decodes a json or jsonb column into a Codable type.
+    package func json<Value: Decodable>(_ name: String, as type: Value.Type = Value.self) throws(PostgresError) -> Value
+    {
+        try get(name, as: PostgresJSONValue<Value>.self).value
+    }
+
+    package func contains(_ name: String) -> Bool { result.column(named: name) >= 0 }
+    package func isNull(_ name: String) throws(PostgresError) -> Bool { try get(name, as: PostgresIsNull.self).isNull }
+}
+
+/// Any value at all: only asks whether it is there.
+struct PostgresIsNull: PostgresDecodable {
+    let isNull: Bool
+    static func decode(_ cell: PostgresCell) -> PostgresIsNull { PostgresIsNull(isNull: cell.bytes == nil) }
+}

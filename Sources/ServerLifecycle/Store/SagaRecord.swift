@@ -1,0 +1,122 @@
+package import CellProtocol
+package import CloudModel
+package import FoundationEssentials
+package import SagaEngine
+
+/// One run of a saga as the database keeps it.
+package struct SagaRecord: Sendable, Equatable {
+    package enum State: String, Codable, Sendable, CaseIterable {
+        case live, succeeded, failed, cancelled, parked
+    }
+
+    /// How it ended.
+    package struct End: Sendable, Equatable {
+        package var state: State
+        package var at: Date
+        /// For the server's users, when it did not succeed.
+        package var message: String?
+        package init(state: State, at: Date, message: String?) {
+            self.state = state
+            self.at = at
+            self.message = message
+        }
+    }
+
+    package var id: SagaID
+    package var name: String
+    package var version: Int
+    package var serverID: ServerID
+    /// Where it works: the only host whose reports about it count.
+    package var host: HostName
+    /// The build attempt that it belongs to.
+    package var epoch: Int
+    package var state: State
+    package var input: SagaInput
+    package var log: [LoggedEntry]
+    package var createdAt: Date
+
+    package init(
+        id: SagaID, name: String, version: Int, serverID: ServerID, host: HostName, epoch: Int, input: SagaInput,
+        createdAt: Date
+    ) {
+        self.id = id
+        self.name = name
+        self.version = version
+        self.serverID = serverID
+        self.host = host
+        self.epoch = epoch
+        self.state = .live
+        self.input = input
+        self.log = []
+        self.createdAt = createdAt
+    }
+}
+
+/// What a saga carries along for everything it sends.
+package struct SagaInput: Codable, Sendable, Equatable {
+    package var requestID: String
+    package var traceParent: String?
+
+    package init(requestID: String, traceParent: String? = nil) {
+        self.requestID = requestID
+        self.traceParent = traceParent
+    }
+}
+
+package struct LoggedEntry: Sendable, Equatable {
+    package var entry: SagaLogEntry
+    package var at: Date
+
+    package init(_ entry: SagaLogEntry, at: Date) {
+        self.entry = entry
+        self.at = at
+    }
+}
+
+/// A conductor's right to drive a saga, until it runs out or someone else takes the saga.
+package struct SagaLease: Sendable, Equatable {
+    /// One run of one conductor: a restarted one is another owner.
+    package var owner: String
+    /// Measured by the database's clock.
+    package var duration: Duration
+
+    package init(owner: String, duration: Duration) {
+        self.owner = owner
+        self.duration = duration
+    }
+}
+
+/// Something that was done to a server, as the API's instance actions show it.
+package struct InstanceActionRecord: Sendable, Equatable {
+    package var serverID: ServerID
+    /// Nova's name for it: `create`, `start`, `lock` ...
+    package var action: String
+    package var requestID: String
+    /// Whoever sends the same again gets the same answer.
+    package var idempotencyKey: String
+    package var userID: String
+    package var projectID: String
+    package var startedAt: Date
+    /// Nil while it runs.
+    package var finishedAt: Date?
+    /// Nil when it went well.
+    package var message: String?
+    /// Who carries it out; nil when it was done at once. Its log holds the action's events.
+    package var sagaID: SagaID?
+
+    package init(
+        serverID: ServerID, action: String, requestID: String, idempotencyKey: String, userID: String,
+        projectID: String, startedAt: Date, finishedAt: Date? = nil, message: String? = nil, sagaID: SagaID? = nil
+    ) {
+        self.serverID = serverID
+        self.action = action
+        self.requestID = requestID
+        self.idempotencyKey = idempotencyKey
+        self.userID = userID
+        self.projectID = projectID
+        self.startedAt = startedAt
+        self.finishedAt = finishedAt
+        self.message = message
+        self.sagaID = sagaID
+    }
+}

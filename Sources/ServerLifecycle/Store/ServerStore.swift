@@ -1,0 +1,168 @@
+package import CellProtocol
+package import CloudModel
+package import FoundationEssentials
+
+/// Servers and their sagas.
+package protocol ServerStore: Sendable {
+    /// Changes servers and sagas in one transaction.
+    /// - Returns: what `decide` returned beside its changes, once they are durable.
+    func transact<Result: Sendable>(
+        _ scope: CellScope, _ decide: @escaping @Sendable (CellSnapshot) -> CellDecision<Result>
+    ) async throws(CellStoreError) -> Result
+
+    /// Takes up to `limit` live sagas that no one holds, oldest first, and changes them in the same transaction. Those
+    /// that another transaction works on are passed over. With nothing to take, `decide` sees an empty snapshot.
+    func claim<Result: Sendable>(
+        _ lease: SagaLease, limit: Int, _ decide: @escaping @Sendable (CellSnapshot) -> CellDecision<Result>
+    ) async throws(CellStoreError) -> Result
+
+    /// Keeps the leases of those of `sagas` that are still live and still `lease.owner`'s, and notes that the owner
+    /// lives. The others are someone else's now, or over.
+    /// - Returns: those kept, with whether their host is up.
+    func renew(_ lease: SagaLease, _ sagas: [SagaID]) async throws(CellStoreError) -> [SagaID: Bool]
+
+    /// Gives leases back at once, for a clean stop.
+    func release(owner: String, _ sagas: [SagaID]) async throws(CellStoreError)
+
+    /// Those that exist and are not deleted, without locks, in no order.
+    func instances(_ ids: [ServerID]) async throws(CellStoreError) -> [Instance]
+
+    /// A server that is not deleted, and whether its host is up; nil when there is none.
+    func locate(_ id: ServerID) async throws(CellStoreError) -> (instance: Instance, isHostUp: Bool)?
+
+    /// What should be on these hosts, and what else of `ids` the cell knows (deleted, or on another host), to compare
+    /// with what is. In no order.
+    func placed(on hosts: [HostName], or ids: [ServerID]) async throws(CellStoreError) -> [PlacedServer]
+
+    /// The actions of one server, newest first, at most `limit`.
+    func actions(of id: ServerID, limit: Int) async throws(CellStoreError) -> [InstanceActionRecord]
+
+    /// Forgets servers deleted before `date`, with their sagas and actions, at most `limit`.
+    /// - Returns: how many went.
+    func pruneServers(deletedBefore date: Date, limit: Int) async throws(CellStoreError) -> Int
+}
+
+/// What a transaction reads and locks. Bound: ``limit`` of each.
+package struct CellScope: Sendable, Equatable {
+    package static let limit = 1000
+
+    /// Locked, with all their live sagas.
+    package var servers: [ServerID]
+    /// Read in whatever state; their servers are locked too, with all their live sagas.
+    package var sagas: [SagaID]
+    /// Asks which of these actions of `servers` are known already.
+    package var idempotencyKeys: [String]
+    /// Asks which of these hosts there are. Not locked.
+    package var hosts: [HostName]
+
+    package init(
+        servers: [ServerID] = [], sagas: [SagaID] = [], idempotencyKeys: [String] = [], hosts: [HostName] = []
+    ) {
+        self.servers = servers
+        self.sagas = sagas
+        self.idempotencyKeys = idempotencyKeys
+        self.hosts = hosts
+    }
+}
+
+package struct CellSnapshot: Sendable, Equatable {
+    /// Deleted ones too.
+    package var servers: [ServerID: StoredServer] = [:]
+    package var sagas: [SagaID: SagaRecord] = [:]
+    package var knownKeys: Set<String> = []
+    package var knownHosts: Set<HostName> = []
+
+    package init() {}
+
+    /// The live sagas of a server.
+    package func liveSagas(of id: ServerID) -> [SagaRecord] {
+        sagas.values.filter { $0.serverID == id && $0.state == .live }.sorted { $0.createdAt < $1.createdAt }
+    }
+}
+
+package struct CellDecision<Result: Sendable>: Sendable {
+    package var changes: CellChanges
+    package var result: Result
+    package init(_ changes: CellChanges, _ result: Result) {
+        self.changes = changes
+        self.result = result
+    }
+}
+
+/// What a transaction writes. New sagas and released ones nudge the conductors, events nudge the publisher.
+package struct CellChanges: Sendable, Equatable {
+    /// New, or instead of the row that was there.
+    package var servers: [ServerID: StoredServer] = [:]
+    package var newSagas: [SagaRecord] = []
+    package var sagas: [SagaID: SagaChange] = [:]
+    package var newActions: [InstanceActionRecord] = []
+    package var events: [CellEvent] = []
+
+    package init() {}
+
+    package var isEmpty: Bool {
+        servers.isEmpty && newSagas.isEmpty && sagas.isEmpty && newActions.isEmpty && events.isEmpty
+    }
+}
+
+/// What becomes of a saga that was there.
+package struct SagaChange: Sendable, Equatable {
+    package enum Ownership: Sendable, Equatable {
+        case unchanged
+        /// Whoever handled the event goes on with it.
+        case taken(SagaLease)
+        /// The next conductor that looks takes it.
+        case released
+    }
+
+    /// Behind the entries that are there.
+    package var appended: [LoggedEntry] = []
+    /// Not live any more; ends the saga's action, with this message when it did not succeed.
+    package var end: SagaRecord.End?
+    package var ownership = Ownership.unchanged
+
+    package init() {}
+}
+
+/// A server's row: the document and what its host needs beside it.
+package struct StoredServer: Sendable, Equatable {
+    package var instance: Instance
+    package var build: BuildContext
+
+    package init(instance: Instance, build: BuildContext) {
+        self.instance = instance
+        self.build = build
+    }
+
+    package var isDeleted: Bool { instance.state.vm == .deleted }
+}
+
+/// What a host needs to build a server, beyond the server itself.
+package struct BuildContext: Codable, Sendable, Equatable {
+    package var requestID: String
+    package var publicKey: String?
+    package var image: ImageTicket?
+
+    package init(requestID: String, publicKey: String?, image: ImageTicket?) {
+        self.requestID = requestID
+        self.publicKey = publicKey
+        self.image = image
+    }
+}
+
+/// What is left of a server for comparing it with what its host says.
+package struct PlacedServer: Sendable, Equatable {
+    package var id: ServerID
+    package var host: HostName?
+    package var state: ServerState
+    package var epoch: Int
+    package var updatedAt: Date
+
+    package init(id: ServerID, host: HostName?, state: ServerState, epoch: Int, updatedAt: Date) {
+        self.id = id
+        self.host = host
+        self.state = state
+        self.epoch = epoch
+        self.updatedAt = updatedAt
+    }
+}

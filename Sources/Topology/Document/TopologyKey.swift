@@ -1,0 +1,26 @@
+/// Every key that a topology file may have, in any mapping.
+enum TopologyKey: String, Sendable, CaseIterable {
+    case address, api, apiVersion, availabilityZone
+    case bootstrap, broker
+    case capacity, cells, cidr, control
+    case database, defaults, description, diskFormat, diskGiB, dns, driver
+    case existing
+    case file, flavors
+    case gateway
+    case host, hosts, hypervisor
+    case identityFile, images
+    case jump
+    case lab, labels, listen
+    case managementPort, managementURL, memoryMiB
+    case name, network, networks
+    case passwordEnv, passwordFile, port, project, projects, publicURL
+    case region, roles, root
+    case shared, ssh
+    case uri, url, user, users
+    case vcpus, virtType
+}
+
+/// The same for other modules' tests and tools.
+package enum TopologyKeys {
+    package static let all = Set(TopologyKey.allCases.map(\.rawValue))
+}
