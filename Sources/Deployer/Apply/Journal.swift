@@ -28,6 +28,7 @@ package final class Journal: Sendable {
         }
     }
 
+    package let path: String
     private let file: Mutex<FileDescriptor>
 
     /// Opens the journal to write at its end, and makes it if need be. A line that a crash cut short is ended first.
@@ -41,6 +42,7 @@ package final class Journal: Sendable {
             if last != [0x0a] { try file.writeAll([0x0a]) }
         }
         self.file = Mutex(file)
+        self.path = path
     }
 
     deinit {
@@ -58,9 +60,13 @@ package final class Journal: Sendable {
         encoder.dateEncodingStrategy = .iso8601
         var line = try encoder.encode(entry)
         line.append(0x0a)
-        try file.withLock { file in
-            try line.withUnsafeBytes { _ = try file.writeAll($0) }
-            try file.synchronize()
+        do {
+            try file.withLock { file in
+                try line.withUnsafeBytes { _ = try file.writeAll($0) }
+                try file.synchronize()
+            }
+        } catch let code as Errno {
+            throw FileFailure("write", path, code)
         }
     }
 

@@ -35,6 +35,21 @@ package enum FileSystem {
         path.hasPrefix("/") ? path : folder + "/" + path
     }
 
+    /// In bytes.
+    static func size(_ path: String) throws -> Int { Int(try status(path).st_size) }
+
+    /// Text that changes whenever the file is written or replaced: inode, size and time of change.
+    static func identity(_ path: String) throws -> String {
+        let status = try status(path)
+        return "\(status.st_dev):\(status.st_ino):\(status.st_size):\(status.st_mtim.tv_sec).\(status.st_mtim.tv_nsec)"
+    }
+
+    private static func status(_ path: String) throws -> stat {
+        var result = stat()
+        guard stat(path, &result) == 0 else { throw FileFailure("look at", path, Errno(rawValue: errno)) }
+        return result
+    }
+
     static func isSymbolicLink(_ path: String) -> Bool {
         var status = stat()
         return lstat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFLNK
