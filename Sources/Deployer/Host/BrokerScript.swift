@@ -51,7 +51,7 @@ struct BrokerScript: Sendable {
         var script = preamble
         for request in requests {
             let path = ShellQuoting.quoted(request.path)
-            let body = try request.body.map { String(decoding: try JSONEncoder().encode($0), as: UTF8.self) } ?? ""
+            let body = try request.bodyData().map { String(decoding: $0, as: UTF8.self) } ?? ""
             script += """
                 status=$(broker \(request.method.rawValue) \(path) <<'CELLWRIGHT'
                 \(body)
