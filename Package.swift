@@ -161,7 +161,7 @@ let package = Package(
             ]),
 
         // Deploying
-        module("Topology", ["CloudModel", "Primitives", yams]),
+        module("Topology", ["CloudModel", "MessageBus", "Primitives", crypto, yams]),
         module(
             "Deployer",
             [
