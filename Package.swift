@@ -165,8 +165,8 @@ let package = Package(
         module(
             "Deployer",
             [
-                "Topology", "CloudModel", "MessageBus", "Primitives", logging, subprocess, systemPackage, httpClient,
-                nioCore, crypto,
+                "Topology", "CloudModel", "MessageBus", "Primitives", logging, subprocess, systemPackage,
+                crypto,
             ]),
 
         // Executables: the only places that name adapters

@@ -103,6 +103,12 @@ struct BrokerProbe {
         }
     }
 
+    /// Whether what ``BrokerScript/facts()`` printed shows that the administrator is let in.
+    static func isLetIn(_ result: CommandResult) -> Bool {
+        let first = result.standardOutput.lines.first ?? ""
+        return result.status == 0 && first.hasPrefix("vhosts\t")
+    }
+
     /// Whether the broker's hash is of this password: made again with the same salt, it is the same.
     static func isHash(_ hash: String, of password: Secret) -> Bool {
         guard let salt = Data(base64Encoded: hash)?.prefix(4), salt.count == 4 else { return false }

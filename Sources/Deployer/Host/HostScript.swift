@@ -51,6 +51,11 @@ enum HostScript {
     /// What a folder of ours has in it goes with it.
     static func removeTree(_ path: String) -> String { "rm -rf --one-file-system -- \(ShellQuoting.quoted(path))" }
 
+    /// A folder that is empty by now; one that holds something of somebody else's stays.
+    static func removeEmptyFolder(_ path: String) -> String {
+        "rmdir -- \(ShellQuoting.quoted(path)) 2>/dev/null || true"
+    }
+
     /// Writes a file beside its place and renames it. A file of somebody else's that it replaces is kept beside it as
     /// `.before-cellwright` until ours is removed.
     static func file(path: String, mode: String, owner: String, content: Data) -> String {
@@ -91,6 +96,22 @@ enum HostScript {
             """
     }
 
+    /// The same for PostgreSQL, which takes most settings by a reload, and says itself when it needs more.
+    static func databaseUnit(_ name: String) -> String {
+        let unit = ShellQuoting.quoted(name)
+        return """
+            systemctl -q enable \(unit)
+            systemctl reset-failed \(unit) 2>/dev/null || true
+            if systemctl -q is-active \(unit); then
+              systemctl reload \(unit)
+              sleep 1
+              pending=$(cd / && runuser -u postgres -- psql -XAtqc 'select count(*) from pg_settings where pending_restart' \
+                2>/dev/null || echo unknown)
+              if [ "$pending" != 0 ]; then systemctl restart \(unit); fi
+            else systemctl start \(unit); fi
+            """
+    }
+
     /// Stops and disables a unit; one that is not there is no error.
     static func stopUnit(_ name: String) -> String {
         let unit = ShellQuoting.quoted(name)
@@ -99,6 +120,31 @@ enum HostScript {
             systemctl reset-failed \(unit) 2>/dev/null || true
             """
     }
+
+    /// Stops several units at once.
+    static func stopAll(_ names: [String]) -> String {
+        """
+        systemctl -q disable --now \(words(names)) 2>/dev/null || true
+        systemctl -q kill --signal=SIGKILL \(words(names)) 2>/dev/null || true
+        """
+    }
+
+    /// Has a unit of Debian's that runs take the settings that are there now.
+    static func restart(_ name: String) -> String {
+        "systemctl daemon-reload; systemctl try-restart \(ShellQuoting.quoted(name))"
+    }
+
+    /// Ends every guest that an agent of ours started and what it made for them.
+    static let removeGuests = """
+        if command -v virsh >/dev/null && systemctl -q is-active libvirtd; then
+          for d in $(virsh -q -c qemu:///system list --all --uuid); do
+            if [ -e \(ProcessLayout.Paths.computeState) ]; then
+              virsh -q -c qemu:///system destroy "$d" >/dev/null 2>&1 || true
+              virsh -q -c qemu:///system undefine "$d" >/dev/null 2>&1 || true
+            fi
+          done
+        fi
+        """
 
     /// Waits until a service process answers its health check with 200; says what it answered and logged if it never does.
     static func gate(_ endpoint: ProcessConfiguration.Endpoint, seconds: Int) -> String {
