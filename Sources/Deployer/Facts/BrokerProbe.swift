@@ -89,7 +89,7 @@ struct BrokerProbe {
                 "password": isCurrent ? "current" : "other", "tags": user.tags.names.joined(separator: ","),
             ])
         }
-        for permission in permissions where ours.contains(permission.user) {
+        for permission in permissions where ours.contains(permission.user) && permission.user != administrator {
             guard permission.vhost.hasPrefix(BrokerScript.prefix) else { continue }
             let own = topics.filter { $0.user == permission.user && $0.vhost == permission.vhost }
                 .map { "\($0.exchange) \($0.write) \($0.read)" }
