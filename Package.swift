@@ -216,7 +216,7 @@ let package = Package(
             path: "Tests/TestSupport", swiftSettings: settings),
         tests("TopologyTests", ["Topology", "CloudModel", "Primitives"]),
         tests("PrimitivesTests", ["Primitives"]),
-        tests("DeployerTests", ["Deployer", "Topology", "CloudModel", "Primitives", systemPackage]),
+        tests("DeployerTests", ["Deployer", "Topology", "CloudModel", "MessageBus", "Primitives", systemPackage]),
         tests("PostgresClientTests", ["PostgresClient", "Primitives", "TestSupport"]),
         tests("ImageInspectorTests", ["ImageInspector", subprocess, systemPackage]),
         tests("ServerViewsTests", ["ServerViews", "CellProtocol", "CloudModel", "Primitives"]),

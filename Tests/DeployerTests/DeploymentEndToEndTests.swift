@@ -41,7 +41,9 @@ struct DeploymentEndToEndTests {
         print("second apply took \(ContinuousClock.now - start)")
         let connection = SSHConnection(
             target: try #require(settings.targets["control-1"]), controlFolder: settings.stateFolder)
-        try await connection.check("drift", """
+        try await connection.check(
+            "drift",
+            """
             pkill -KILL -f cellwright-api.service || true
             systemctl stop cellwright-conductor-north
             cd /; runuser -u postgres -- psql -qc "grant connect on database cellwright_north to public" \
@@ -59,7 +61,9 @@ struct DeploymentEndToEndTests {
         for action in survey.plan.actions { print("left: \(action.id): \(action.why)") }
         print(CloudStatus(topology: topology, survey: survey).lines().joined(separator: "\n"))
         do { _ = try await deployment.destroy(stop: StopRequest()) } catch { print("\(error)") }
-        try await connection.check("drift", """
+        try await connection.check(
+            "drift",
+            """
             find / -xdev -newer /etc/machine-id -name '*cellwright*' -not -path '/proc/*' >&2 || true
             cd /; runuser -u postgres -- psql -l >&2; systemctl list-units '*cellwright*' postgresql* rabbit* >&2; getent passwd cellwright >&2
             exit 1

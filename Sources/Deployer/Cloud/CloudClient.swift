@@ -94,7 +94,8 @@ package struct CloudClient: Sendable {
         do {
             let path = "/image/v2/images/\(id)/file"
             let settings = Self.settings(
-                .put, url: url + path, token: token, lines: [
+                .put, url: url + path, token: token,
+                lines: [
                     "upload-file = \(Self.quoted(file))", "header = \"content-type: application/octet-stream\"",
                 ])
             _ = try await curl(settings, request: "PUT \(path)", timeout: Self.uploadTimeout)

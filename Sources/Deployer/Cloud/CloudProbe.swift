@@ -50,7 +50,9 @@ struct CloudProbe: Sendable {
         let flavors = Self.byName(
             try await client.list("/compute/v2.1/flavors/detail?is_public=None", key: "flavors"))
         return collect { resource in
-            guard case .flavor(let flavor) = resource.specification, let object = flavors[flavor.name] else { return nil }
+            guard case .flavor(let flavor) = resource.specification, let object = flavors[flavor.name] else {
+                return nil
+            }
             return [
                 "vcpus": Self.number(object["vcpus"]), "memoryMiB": Self.number(object["ram"]),
                 "diskGiB": Self.number(object["disk"]),

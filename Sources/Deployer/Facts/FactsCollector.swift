@@ -78,7 +78,9 @@ struct FactsCollector: Sendable {
         let result = try await connection.run(
             script.facts(settings: [DatabaseProbe.inputsSetting]), timeout: Self.probeTimeout)
         let passwords = try passwords(desired) { specification in
-            guard case .databaseRole(let owner, let name, let secret) = specification, owner == server else { return nil }
+            guard case .databaseRole(let owner, let name, let secret) = specification, owner == server else {
+                return nil
+            }
             return (name, secret)
         }
         let probe = DatabaseProbe(output: result.standardOutput, host: server.host, passwords: passwords)
@@ -177,7 +179,9 @@ struct FactsCollector: Sendable {
         var found: Found = [:]
         var wanted: Set<BrokerProbe.Queue> = []
         for resource in desired {
-            guard case .hostQueue(_, _, let host) = resource.specification, let cell = resource.id.cell else { continue }
+            guard case .hostQueue(_, _, let host) = resource.specification, let cell = resource.id.cell else {
+                continue
+            }
             let queue = BrokerProbe.Queue(vhost: cell.resourceName, name: CellTopology.hostQueue(host.text))
             wanted.insert(queue)
             if queues.contains(queue) { found[resource.id] = .present([:]) }
