@@ -175,8 +175,8 @@ let package = Package(
         module(
             "Deployer",
             [
-                "Topology", "CloudModel", "Primitives", "ServiceKit", logging, subprocess, systemPackage, httpClient,
-                nioCore, crypto,
+                "Topology", "CloudModel", "MessageBus", "Primitives", logging, subprocess, systemPackage,
+                crypto,
             ]),
 
         // Executables: the only places that name adapters
@@ -238,6 +238,7 @@ let package = Package(
         tests("StyleTests", []),
         tests("TopologyTests", ["Topology", "CloudModel", "Primitives"]),
         tests("PrimitivesTests", ["Primitives"]),
+        tests("DeployerTests", ["Deployer", "Topology", "CloudModel", "MessageBus", "Primitives", systemPackage]),
         tests("SagaEngineTests", ["SagaEngine", "Primitives"]),
         tests("PostgresClientTests", ["PostgresClient", "Primitives", "TestSupport"]),
         tests("ImageInspectorTests", ["ImageInspector", subprocess, systemPackage]),
