@@ -24,6 +24,7 @@ final class LibvirtConnection: Sendable {
     private let backoff: Backoff
     private let phase = Mutex(Phase.opening)
     private let firstAttempt = DispatchGroup()
+    private let isFirstAttempt = Atomic(true)
     private let wakeUp = DispatchSemaphore(value: 0)
     private let ended = DispatchGroup()
     private let onLifecycle: @Sendable (GuestLifecycle) -> Void
@@ -104,6 +105,7 @@ final class LibvirtConnection: Sendable {
         while !isClosed {
             do throws(HypervisorError) {
                 let link = try open()
+                leaveFirstAttempt()
                 failures = 0
                 if wasOpen { onReopened(LibvirtSession(link)) }
                 wasOpen = true
@@ -111,6 +113,7 @@ final class LibvirtConnection: Sendable {
                 link.retire()
             } catch {
                 enter(.down("\(error)"))
+                leaveFirstAttempt()
                 _ = wakeUp.wait(timeout: .now() + backoff.delay(attempt: failures, using: &generator).dispatchInterval)
                 failures += 1
             }
@@ -119,7 +122,6 @@ final class LibvirtConnection: Sendable {
     }
 
     private func open() throws(HypervisorError) -> LibvirtLink {
-        defer { leaveFirstAttempt() }
         let lost = LostFlag()
         let listener = LibvirtLink.Listener(onLifecycle: onLifecycle) { [self] reason in
             lost.raise()
@@ -136,7 +138,6 @@ final class LibvirtConnection: Sendable {
         guard isFirstAttempt.exchange(false, ordering: .relaxed) else { return }
         firstAttempt.leave()
     }
-    private let isFirstAttempt = Atomic(true)
 
     private var isClosed: Bool {
         phase.withLock {
