@@ -26,6 +26,7 @@ let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let metrics = Target.Dependency.product(name: "Metrics", package: "swift-metrics")
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+let nioFileSystem = Target.Dependency.product(name: "_NIOFileSystem", package: "swift-nio")
 let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
 let unixSignals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
 let subprocess = Target.Dependency.product(name: "Subprocess", package: "swift-subprocess")
@@ -157,11 +158,11 @@ let package = Package(
             [
                 "CellProtocol", "CloudModel", "HypervisorDriver", "ImageInspector", "MessageBus", "ServiceKit",
                 "Primitives",
-                lifecycle, logging, httpClient, nioCore, subprocess, systemPackage, crypto,
+                lifecycle, logging, httpClient, nioCore, subprocess, systemPackage, crypto, nioFileSystem, nioHTTP1,
             ]),
 
         // Deploying
-        module("Topology", ["CloudModel", "Primitives", yams]),
+        module("Topology", ["CloudModel", "MessageBus", "Primitives", crypto, yams]),
         module(
             "Deployer",
             [
