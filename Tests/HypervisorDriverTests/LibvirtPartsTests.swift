@@ -1,6 +1,8 @@
+import CloudModel
 import Dispatch
 import FoundationEssentials
 import HypervisorDriver
+import Primitives
 import Synchronization
 import Testing
 
@@ -96,6 +98,60 @@ import Testing
             late.settle(.failure(.cancelled))
         }
         #expect(value == .success(2))
+    }
+}
+
+@Suite struct LifecycleReporterTests {
+    let stream: AsyncStream<GuestLifecycle>
+    let sink: AsyncStream<GuestLifecycle>.Continuation
+    let one = ServerID(UUID())
+    let two = ServerID(UUID())
+
+    init() { (stream, sink) = AsyncStream.makeStream() }
+
+    func reported() async -> [GuestLifecycle] {
+        sink.finish()
+        return await stream.reduce(into: []) { $0.append($1) }
+    }
+
+    @Test func theFirstLookOnlyLearnsAndLaterOnesReportDifferences() async throws {
+        let reporter = LifecycleReporter(sink: sink)
+        try reporter.look(isFirst: true) { [one: .running, two: .shutdown] }
+        try reporter.look(isFirst: false) { [one: .running, two: .shutdown] }
+        reporter.event(two, .running)
+        try reporter.look(isFirst: false) { [one: .shutdown, two: .running] }
+        #expect(
+            await reported() == [GuestLifecycle(id: two, power: .running), GuestLifecycle(id: one, power: .shutdown)])
+    }
+
+    @Test func anEventIsNewerThanTheLookThatItFallsInto() async throws {
+        let reporter = LifecycleReporter(sink: sink)
+        try reporter.look(isFirst: true) { [one: .running] }
+        try reporter.look(isFirst: false) {
+            reporter.event(one, .shutdown)
+            return [one: .running]
+        }
+        #expect(await reported() == [GuestLifecycle(id: one, power: .shutdown)])
+    }
+
+    @Test func aGuestThatWasForgottenIsNewWhenItComesBack() async throws {
+        let reporter = LifecycleReporter(sink: sink)
+        reporter.event(one, .running)
+        reporter.event(one, nil)
+        try reporter.look(isFirst: false) { [:] }
+        try reporter.look(isFirst: false) { [one: .running] }
+        try reporter.look(isFirst: false) { [:] }
+        try reporter.look(isFirst: false) { [one: .running] }
+        #expect(
+            await reported() == [GuestLifecycle](repeating: GuestLifecycle(id: one, power: .running), count: 3))
+    }
+
+    @Test func aLookThatFailsChangesNothing() async throws {
+        let reporter = LifecycleReporter(sink: sink)
+        #expect(throws: HypervisorError.disconnected("x")) {
+            try reporter.look(isFirst: false) { () throws(HypervisorError) in throw .disconnected("x") }
+        }
+        #expect(await reported().isEmpty)
     }
 }
 

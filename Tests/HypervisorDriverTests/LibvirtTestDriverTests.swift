@@ -50,7 +50,8 @@ import Testing
         let driver = LibvirtHypervisor(.init(uri: "test:///default"))
         _ = try await driver.guests()
         await driver.close()
-        for await event in driver.lifecycleEvents { Issue.record("\(event) after the end") }
+        // Whatever was reported before can still be read; then the stream ends.
+        for await _ in driver.lifecycleEvents {}
         #expect(await refusal { _ = try await driver.guests() } == .disconnected("closed"))
         #expect(!driver.isConnected)
         await driver.close()

@@ -34,6 +34,8 @@ struct PrivateLibvirtd: Sendable {
 
     /// Kills the daemon and starts it again; guests go on.
     func restart() async throws { try await commands("restart") }
+    /// Kills all guests while the daemon is dead, and starts the daemon again.
+    func restartWithoutGuests() async throws { try await commands("lose-guests") }
     /// Stops the daemon where it is.
     func freeze() async throws { try await commands("freeze") }
     func thaw() async throws { try await commands("thaw") }
@@ -51,6 +53,7 @@ struct PrivateLibvirtd: Sendable {
         ) { execution in
             let daemon = PrivateLibvirtd(folder: folder) { command in
                 _ = try await execution.standardInputWriter.write(command + "\n")
+                try await eventually("\(command) is done") { unlink("\(folder)/done") == 0 }
             }
             try await eventually("libvirtd answers", within: .seconds(60)) {
                 access("\(folder)/run/libvirt-sock", F_OK) == 0
@@ -109,9 +112,20 @@ struct PrivateLibvirtd: Sendable {
                 kill -KILL $daemon
                 wait $daemon
                 libvirtd & daemon=$! ;;
+            lose-guests)
+                kill -KILL $daemon
+                wait $daemon
+                # Only this namespace's processes are seen here.
+                for process in /proc/[0-9]*; do
+                    case $(tr '\\0' ' ' <"$process/cmdline") in
+                    */qemu-system-*) kill -KILL "${process#/proc/}" ;;
+                    esac
+                done
+                libvirtd & daemon=$! ;;
             freeze) kill -STOP $daemon ;;
             thaw) kill -CONT $daemon ;;
             esac
+            : >"$folder/done"
         done
         exit 0
         """
