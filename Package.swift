@@ -26,6 +26,7 @@ let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let metrics = Target.Dependency.product(name: "Metrics", package: "swift-metrics")
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+let nioFileSystem = Target.Dependency.product(name: "_NIOFileSystem", package: "swift-nio")
 let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
 let unixSignals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
 let subprocess = Target.Dependency.product(name: "Subprocess", package: "swift-subprocess")
@@ -103,7 +104,8 @@ let package = Package(
         module(
             "Persistence",
             [
-                "CloudModel", "SagaEngine", "PlacementCore", "CellProtocol", "ServerLifecycle", "PostgresClient",
+                "CloudModel", "SagaEngine", "PlacementCore", "CellProtocol", "MessageBus", "ServerLifecycle",
+                "PostgresClient",
                 "Primitives",
             ]),
 
@@ -111,7 +113,8 @@ let package = Package(
         module(
             "HTTPKit",
             [
-                "CloudModel", "Primitives", hummingbird, hummingbirdCore, httpTypes, lifecycle, logging, metrics, nioCore,
+                "CloudModel", "Primitives", hummingbird, hummingbirdCore, httpTypes, lifecycle, logging, metrics,
+                nioCore,
             ]),
         tests(
             "HTTPKitTests",
@@ -155,11 +158,11 @@ let package = Package(
             [
                 "CellProtocol", "CloudModel", "HypervisorDriver", "ImageInspector", "MessageBus", "ServiceKit",
                 "Primitives",
-                lifecycle, logging, httpClient, nioCore, subprocess, systemPackage, crypto,
+                lifecycle, logging, httpClient, nioCore, subprocess, systemPackage, crypto, nioFileSystem, nioHTTP1,
             ]),
 
         // Deploying
-        module("Topology", ["CloudModel", "Primitives", yams]),
+        module("Topology", ["CloudModel", "MessageBus", "Primitives", crypto, yams]),
         module(
             "Deployer",
             [
@@ -180,21 +183,29 @@ let package = Package(
             "cellwright-supervisor",
             [
                 "Supervisor", "Persistence", "PostgresClient", "RabbitMQTransport", "CellProtocol", "CloudModel",
-                "MessageBus", "ServiceKit", "Primitives", lifecycle,
+                "MessageBus", "ServiceKit", "ServerViews", "Primitives", "BusSetup", "DatabaseSetup", lifecycle,
             ]),
         executable(
             "cellwright-conductor",
             [
-                "Conductor", "Persistence", "PostgresClient", "RabbitMQTransport", "CellProtocol", "CloudModel",
-                "MessageBus", "ServiceKit", "Primitives", lifecycle,
+                "Conductor", "Persistence", "PostgresClient", "CloudModel", "MessageBus", "ServiceKit", "Primitives",
+                "BusSetup", "DatabaseSetup",
+                lifecycle,
             ]),
         executable(
             "cellwright-compute",
             [
-                "ComputeAgent", "LibvirtDriver", "HypervisorDriver", "RabbitMQTransport", "CellProtocol", "CloudModel",
-                "MessageBus", "ServiceKit", "Primitives",
-                lifecycle,
+                "ComputeAgent", "LibvirtDriver", "HypervisorDriver", "CloudModel", "MessageBus", "ServiceKit",
+                "Primitives",
+                "BusSetup", lifecycle,
             ]),
+        .target(
+            name: "BusSetup",
+            dependencies: ["RabbitMQTransport", "MessageBus", "CellProtocol", "ServiceKit", "Primitives", logging],
+            path: "Sources/Executables/BusSetup", swiftSettings: settings),
+        .target(
+            name: "DatabaseSetup", dependencies: ["PostgresClient", "ServiceKit", "Primitives"],
+            path: "Sources/Executables/DatabaseSetup", swiftSettings: settings),
 
         // Tests
         .target(
