@@ -75,7 +75,7 @@ package struct LoggedEntry: Sendable, Equatable {
 
 /// A conductor's right to drive a saga, until it runs out or someone else takes the saga.
 package struct SagaLease: Sendable, Equatable {
-    /// One run of one conductor: a restarted one is another owner.
+    /// A conductor of the cell, by a name that it keeps when it is started again.
     package var owner: String
     /// Measured by the database's clock.
     package var duration: Duration

@@ -5,9 +5,9 @@ package struct LeafSettings: Sendable, Equatable {
     /// Requests of the cell protocol in hand at once.
     package var concurrency = 64
     /// How long a duty stays with a supervisor that is silent.
-    package var dutyDuration: Duration = .seconds(10)
+    package var dutyDuration: Duration = .seconds(5)
     /// How often the publisher looks without a nudge, and keeps its duty.
-    package var publishInterval: Duration = .seconds(3)
+    package var publishInterval: Duration = .seconds(2)
     /// Events numbered and published at a time.
     package var publishBatch = 500
     /// How long to wait for the broker to confirm a message.
