@@ -18,5 +18,5 @@ package enum CellSchemas {
         (RootSchema.name, RootSchema.migrations),
     ]
 
-    private static let leaf: [(String, [Migration])] = []
+    private static let leaf = [(CellSchema.name, CellSchema.migrations)]
 }
