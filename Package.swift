@@ -100,6 +100,8 @@ let package = Package(
         // Adapters
         module("PostgresClient", ["Primitives", "CLibpq"]),
         module("RabbitMQTransport", ["MessageBus", "Primitives", "CRabbitMQ", deque]),
+        tests("MessageBusTests", ["MessageBus", "Primitives", "TestSupport"]),
+        tests("RabbitMQTransportTests", ["RabbitMQTransport", "MessageBus", "Primitives", "TestSupport", "CRabbitMQ"]),
         module("LibvirtDriver", ["HypervisorDriver", "CloudModel", "Primitives", "CLibvirt"]),
         module(
             "Persistence",
@@ -124,7 +126,16 @@ let package = Package(
             ]),
         module(
             "IdentityAPI",
-            ["HTTPKit", "CloudModel", "Primitives", "ServiceKit", hummingbird, httpTypes, crypto, cryptoExtras]),
+            [
+                "HTTPKit", "CellProtocol", "CloudModel", "Primitives", hummingbird, httpTypes, crypto, cryptoExtras,
+                lifecycle, logging, nioPosix,
+            ]),
+        tests(
+            "IdentityAPITests",
+            [
+                "IdentityAPI", "HTTPKit", "CellProtocol", "CloudModel", "Primitives", "TestSupport", hummingbird,
+                hummingbirdTesting, httpTypes, logging, nioCore,
+            ]),
         module(
             "ImageAPI",
             [
@@ -132,20 +143,20 @@ let package = Package(
                 systemPackage,
             ]),
         module("ImageInspector", ["Primitives"]),
-        module("NetworkAPI", ["HTTPKit", "CloudModel", "Primitives", hummingbird, httpTypes]),
+        module("NetworkAPI", ["HTTPKit", "CloudModel", "Primitives", hummingbird, httpTypes, nioCore]),
         module(
             "ComputeAPI",
             [
                 "HTTPKit", "ServerViews", "CloudModel", "CellProtocol", "MessageBus", "Primitives", hummingbird,
-                httpTypes, crypto,
+                httpTypes, nioCore, crypto,
             ]),
 
         // Services
         module(
             "Supervisor",
             [
-                "ServerLifecycle", "CellProtocol", "CloudModel", "PlacementCore", "SagaEngine", "MessageBus",
-                "ServiceKit", "Primitives", lifecycle, logging, metrics,
+                "ServerLifecycle", "ServerViews", "CellProtocol", "CloudModel", "PlacementCore", "SagaEngine",
+                "MessageBus", "ServiceKit", "Primitives", lifecycle, logging, metrics,
             ]),
         module(
             "Conductor",
@@ -166,8 +177,8 @@ let package = Package(
         module(
             "Deployer",
             [
-                "Topology", "CloudModel", "Primitives", "ServiceKit", logging, subprocess, systemPackage, httpClient,
-                nioCore, crypto,
+                "Topology", "CloudModel", "MessageBus", "Primitives", logging, subprocess, systemPackage,
+                crypto,
             ]),
 
         // Executables: the only places that name adapters
@@ -212,11 +223,33 @@ let package = Package(
             name: "TestSupport",
             dependencies: [
                 "PostgresClient", "RabbitMQTransport", "MessageBus", "Primitives", subprocess, systemPackage,
-                httpClient, nioCore,
+                httpClient, nioCore, nioHTTP1,
+                "PostgresClient", "RabbitMQTransport", "MessageBus", "CloudModel", "Primitives", subprocess,
+                systemPackage, httpClient, nioCore,
             ],
             path: "Tests/TestSupport", swiftSettings: settings),
+        tests("CloudModelTests", ["CloudModel", "Primitives"]),
+        tests("PlacementCoreTests", ["PlacementCore", "CloudModel", "Primitives"]),
+        tests(
+            "ComputeAgentTests",
+            ["ComputeAgent", "CellProtocol", "CloudModel", "HypervisorDriver", "MessageBus", "Primitives"]),
+        tests(
+            "PersistenceTests",
+            [
+                "Persistence", "CellProtocol", "CloudModel", "MessageBus", "PlacementCore", "PostgresClient",
+                "ServerLifecycle", "Primitives", "TestSupport",
+            ]),
+        tests("StyleTests", []),
         tests("TopologyTests", ["Topology", "CloudModel", "Primitives"]),
         tests("PrimitivesTests", ["Primitives"]),
+        tests("DeployerTests", ["Deployer", "Topology", "CloudModel", "MessageBus", "Primitives", systemPackage]),
+        tests("SagaEngineTests", ["SagaEngine", "Primitives"]),
+        tests(
+            "LeafCellTests",
+            [
+                "Conductor", "Supervisor", "Persistence", "PostgresClient", "ServerLifecycle", "SagaEngine",
+                "CellProtocol", "CloudModel", "MessageBus", "Primitives", "TestSupport", logging, lifecycle,
+            ]),
         tests("PostgresClientTests", ["PostgresClient", "Primitives", "TestSupport"]),
         tests(
             "HypervisorDriverTests",
