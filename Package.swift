@@ -185,8 +185,8 @@ let package = Package(
             "cellwright-api",
             [
                 "IdentityAPI", "ImageAPI", "NetworkAPI", "ComputeAPI", "HTTPKit", "Persistence", "PostgresClient",
-                "RabbitMQTransport",
-                "CellProtocol", "CloudModel", "MessageBus", "ServiceKit", "Primitives", lifecycle,
+                "ServerLifecycle", "CellProtocol", "CloudModel", "MessageBus", "ServiceKit", "Primitives", "BusSetup",
+                "DatabaseSetup", lifecycle,
             ]),
         executable(
             "cellwright-supervisor",
