@@ -166,7 +166,7 @@ let package = Package(
         module(
             "Deployer",
             [
-                "Topology", "CloudModel", "Primitives", "ServiceKit", logging, subprocess, systemPackage, httpClient,
+                "Topology", "CloudModel", "MessageBus", "Primitives", logging, subprocess, systemPackage, httpClient,
                 nioCore, crypto,
             ]),
 
@@ -217,6 +217,7 @@ let package = Package(
             path: "Tests/TestSupport", swiftSettings: settings),
         tests("TopologyTests", ["Topology", "CloudModel", "Primitives"]),
         tests("PrimitivesTests", ["Primitives"]),
+        tests("DeployerTests", ["Deployer", "Topology", "CloudModel", "Primitives", systemPackage]),
         tests("PostgresClientTests", ["PostgresClient", "Primitives", "TestSupport"]),
         tests("ImageInspectorTests", ["ImageInspector", subprocess, systemPackage]),
         tests("ServerViewsTests", ["ServerViews", "CellProtocol", "CloudModel", "Primitives"]),
