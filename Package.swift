@@ -167,11 +167,11 @@ let package = Package(
             "Deployer",
             [
                 "Topology", "CloudModel", "MessageBus", "Primitives", logging, subprocess, systemPackage, httpClient,
-                nioCore, crypto,
+                nioCore, nioHTTP1, crypto,
             ]),
 
         // Executables: the only places that name adapters
-        executable("cellwright", ["Deployer", "Topology", "ServiceKit", "Primitives"]),
+        executable("cellwright", ["Deployer", "Topology", "ServiceKit", "Primitives", systemPackage, unixSignals]),
         executable(
             "cellwright-api",
             [
