@@ -124,7 +124,16 @@ let package = Package(
             ]),
         module(
             "IdentityAPI",
-            ["HTTPKit", "CloudModel", "Primitives", "ServiceKit", hummingbird, httpTypes, crypto, cryptoExtras]),
+            [
+                "HTTPKit", "CellProtocol", "CloudModel", "Primitives", hummingbird, httpTypes, crypto, cryptoExtras,
+                lifecycle, logging, nioPosix,
+            ]),
+        tests(
+            "IdentityAPITests",
+            [
+                "IdentityAPI", "HTTPKit", "CellProtocol", "CloudModel", "Primitives", "TestSupport", hummingbird,
+                hummingbirdTesting, httpTypes, logging, nioCore,
+            ]),
         module(
             "ImageAPI",
             [
@@ -132,20 +141,20 @@ let package = Package(
                 systemPackage,
             ]),
         module("ImageInspector", ["Primitives"]),
-        module("NetworkAPI", ["HTTPKit", "CloudModel", "Primitives", hummingbird, httpTypes]),
+        module("NetworkAPI", ["HTTPKit", "CloudModel", "Primitives", hummingbird, httpTypes, nioCore]),
         module(
             "ComputeAPI",
             [
                 "HTTPKit", "ServerViews", "CloudModel", "CellProtocol", "MessageBus", "Primitives", hummingbird,
-                httpTypes, crypto,
+                httpTypes, nioCore, crypto,
             ]),
 
         // Services
         module(
             "Supervisor",
             [
-                "ServerLifecycle", "CellProtocol", "CloudModel", "PlacementCore", "SagaEngine", "MessageBus",
-                "ServiceKit", "Primitives", lifecycle, logging, metrics,
+                "ServerLifecycle", "ServerViews", "CellProtocol", "CloudModel", "PlacementCore", "SagaEngine",
+                "MessageBus", "ServiceKit", "Primitives", lifecycle, logging, metrics,
             ]),
         module(
             "Conductor",
@@ -211,13 +220,26 @@ let package = Package(
         .target(
             name: "TestSupport",
             dependencies: [
-                "PostgresClient", "RabbitMQTransport", "MessageBus", "Primitives", subprocess, systemPackage,
-                httpClient, nioCore,
+                "PostgresClient", "RabbitMQTransport", "MessageBus", "CloudModel", "Primitives", subprocess,
+                systemPackage, httpClient, nioCore,
             ],
             path: "Tests/TestSupport", swiftSettings: settings),
+        tests("CloudModelTests", ["CloudModel", "Primitives"]),
+        tests("PlacementCoreTests", ["PlacementCore", "CloudModel", "Primitives"]),
+        tests(
+            "ComputeAgentTests",
+            ["ComputeAgent", "CellProtocol", "CloudModel", "HypervisorDriver", "MessageBus", "Primitives"]),
+        tests(
+            "PersistenceTests",
+            [
+                "Persistence", "CellProtocol", "CloudModel", "MessageBus", "PlacementCore", "PostgresClient",
+                "ServerLifecycle", "Primitives", "TestSupport",
+            ]),
+        tests("StyleTests", []),
         tests("TopologyTests", ["Topology", "CloudModel", "Primitives"]),
         tests("PrimitivesTests", ["Primitives"]),
         tests("DeployerTests", ["Deployer", "Topology", "CloudModel", "Primitives", systemPackage]),
+        tests("SagaEngineTests", ["SagaEngine", "Primitives"]),
         tests("PostgresClientTests", ["PostgresClient", "Primitives", "TestSupport"]),
         tests("ImageInspectorTests", ["ImageInspector", subprocess, systemPackage]),
         tests("ServerViewsTests", ["ServerViews", "CellProtocol", "CloudModel", "Primitives"]),
