@@ -175,12 +175,12 @@ let package = Package(
         module(
             "Deployer",
             [
-                "Topology", "CloudModel", "Primitives", "ServiceKit", logging, subprocess, systemPackage, httpClient,
-                nioCore, crypto,
+                "Topology", "CloudModel", "MessageBus", "Primitives", logging, subprocess, systemPackage, httpClient,
+                nioCore, nioHTTP1, crypto,
             ]),
 
         // Executables: the only places that name adapters
-        executable("cellwright", ["Deployer", "Topology", "ServiceKit", "Primitives"]),
+        executable("cellwright", ["Deployer", "Topology", "ServiceKit", "Primitives", systemPackage, unixSignals]),
         executable(
             "cellwright-api",
             [
@@ -238,6 +238,7 @@ let package = Package(
         tests("StyleTests", []),
         tests("TopologyTests", ["Topology", "CloudModel", "Primitives"]),
         tests("PrimitivesTests", ["Primitives"]),
+        tests("DeployerTests", ["Deployer", "Topology", "CloudModel", "Primitives", systemPackage]),
         tests("SagaEngineTests", ["SagaEngine", "Primitives"]),
         tests("PostgresClientTests", ["PostgresClient", "Primitives", "TestSupport"]),
         tests("ImageInspectorTests", ["ImageInspector", subprocess, systemPackage]),
