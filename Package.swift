@@ -100,6 +100,8 @@ let package = Package(
         // Adapters
         module("PostgresClient", ["Primitives", "CLibpq"]),
         module("RabbitMQTransport", ["MessageBus", "Primitives", "CRabbitMQ", deque]),
+        tests("MessageBusTests", ["MessageBus", "Primitives", "TestSupport"]),
+        tests("RabbitMQTransportTests", ["RabbitMQTransport", "MessageBus", "Primitives", "TestSupport", "CRabbitMQ"]),
         module("LibvirtDriver", ["HypervisorDriver", "CloudModel", "Primitives", "CLibvirt"]),
         module(
             "Persistence",
@@ -220,8 +222,8 @@ let package = Package(
         .target(
             name: "TestSupport",
             dependencies: [
-                "PostgresClient", "RabbitMQTransport", "MessageBus", "CloudModel", "Primitives", subprocess,
-                systemPackage, httpClient, nioCore,
+                "PostgresClient", "RabbitMQTransport", "MessageBus", "Primitives", subprocess, systemPackage,
+                httpClient, nioCore, nioHTTP1, "CloudModel",
             ],
             path: "Tests/TestSupport", swiftSettings: settings),
         tests("CloudModelTests", ["CloudModel", "Primitives"]),
@@ -238,8 +240,14 @@ let package = Package(
         tests("StyleTests", []),
         tests("TopologyTests", ["Topology", "CloudModel", "Primitives"]),
         tests("PrimitivesTests", ["Primitives"]),
-        tests("DeployerTests", ["Deployer", "Topology", "CloudModel", "Primitives", systemPackage]),
+        tests("DeployerTests", ["Deployer", "Topology", "CloudModel", "MessageBus", "Primitives", systemPackage]),
         tests("SagaEngineTests", ["SagaEngine", "Primitives"]),
+        tests(
+            "LeafCellTests",
+            [
+                "Conductor", "Supervisor", "Persistence", "PostgresClient", "ServerLifecycle", "SagaEngine",
+                "CellProtocol", "CloudModel", "MessageBus", "Primitives", "TestSupport", logging, lifecycle,
+            ]),
         tests("PostgresClientTests", ["PostgresClient", "Primitives", "TestSupport"]),
         tests("ImageInspectorTests", ["ImageInspector", subprocess, systemPackage]),
         tests("ServerViewsTests", ["ServerViews", "CellProtocol", "CloudModel", "Primitives"]),
