@@ -238,7 +238,7 @@ let package = Package(
         tests("StyleTests", []),
         tests("TopologyTests", ["Topology", "CloudModel", "Primitives"]),
         tests("PrimitivesTests", ["Primitives"]),
-        tests("DeployerTests", ["Deployer", "Topology", "CloudModel", "Primitives", systemPackage]),
+        tests("DeployerTests", ["Deployer", "Topology", "CloudModel", "MessageBus", "Primitives", systemPackage]),
         tests("SagaEngineTests", ["SagaEngine", "Primitives"]),
         tests("PostgresClientTests", ["PostgresClient", "Primitives", "TestSupport"]),
         tests("ImageInspectorTests", ["ImageInspector", subprocess, systemPackage]),

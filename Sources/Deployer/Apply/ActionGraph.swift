@@ -65,7 +65,8 @@ package struct ActionGraph: Sendable {
             }
         }
         precondition(
-            !(started.isEmpty && running.isEmpty && !kept.isEmpty), "the actions of a plan wait for each other in a circle")
+            !(started.isEmpty && running.isEmpty && !kept.isEmpty),
+            "the actions of a plan wait for each other in a circle")
         waiting = kept
         return started
     }

@@ -89,7 +89,7 @@ struct BrokerProbe {
                 "password": isCurrent ? "current" : "other", "tags": user.tags.names.joined(separator: ","),
             ])
         }
-        for permission in permissions where ours.contains(permission.user) {
+        for permission in permissions where ours.contains(permission.user) && permission.user != administrator {
             guard permission.vhost.hasPrefix(BrokerScript.prefix) else { continue }
             let own = topics.filter { $0.user == permission.user && $0.vhost == permission.vhost }
                 .map { "\($0.exchange) \($0.write) \($0.read)" }
@@ -101,6 +101,12 @@ struct BrokerProbe {
         for queue: QueueRow in try list("queues") where queue.vhost.hasPrefix(BrokerScript.prefix) {
             queues.insert(Queue(vhost: queue.vhost, name: queue.name))
         }
+    }
+
+    /// Whether what ``BrokerScript/facts()`` printed shows that the administrator is let in.
+    static func isLetIn(_ result: CommandResult) -> Bool {
+        let first = result.standardOutput.lines.first ?? ""
+        return result.status == 0 && first.hasPrefix("vhosts\t")
     }
 
     /// Whether the broker's hash is of this password: made again with the same salt, it is the same.

@@ -26,7 +26,8 @@ package enum PrivateFile {
 
     /// Writes the file unless it already holds exactly this. Returns whether it wrote.
     @discardableResult
-    package static func update(_ text: String, at path: String, mode: FilePermissions = .ownerReadWrite) throws -> Bool {
+    package static func update(_ text: String, at path: String, mode: FilePermissions = .ownerReadWrite) throws -> Bool
+    {
         if FileManager.default.contents(atPath: path) == Data(text.utf8) { return false }
         try write(text, to: path, mode: mode)
         return true

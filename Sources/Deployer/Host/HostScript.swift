@@ -51,6 +51,11 @@ enum HostScript {
     /// What a folder of ours has in it goes with it.
     static func removeTree(_ path: String) -> String { "rm -rf --one-file-system -- \(ShellQuoting.quoted(path))" }
 
+    /// A folder that is empty by now; one that holds something of somebody else's stays.
+    static func removeEmptyFolder(_ path: String) -> String {
+        "rmdir -- \(ShellQuoting.quoted(path)) 2>/dev/null || true"
+    }
+
     /// Writes a file beside its place and renames it. A file of somebody else's that it replaces is kept beside it as
     /// `.before-cellwright` until ours is removed.
     static func file(path: String, mode: String, owner: String, content: Data) -> String {
@@ -60,7 +65,7 @@ enum HostScript {
             t=$(mktemp \(target).XXXXXX)
             trap 'rm -f "$t"' EXIT
             base64 -d > "$t" <<'CELLWRIGHT'
-            \(content.base64EncodedString(options: .lineLength76Characters))
+            \(content.base64EncodedString())
             CELLWRIGHT
             chown \(ShellQuoting.quoted("\(owner):\(owner)")) "$t"
             chmod \(mode) "$t"
@@ -83,10 +88,33 @@ enum HostScript {
     static func unit(_ name: String, reload: Bool) -> String {
         let unit = ShellQuoting.quoted(name)
         return """
-            systemctl daemon-reload
-            systemctl -q enable \(unit)
-            systemctl reset-failed \(unit) 2>/dev/null || true
+            \(enable(unit))
             if systemctl -q is-active \(unit); then systemctl \(reload ? "reload" : "restart") \(unit)
+            else systemctl start \(unit); fi
+            """
+    }
+
+    /// Reloads systemd's files only where it must: that takes a second on a busy host.
+    private static func enable(_ unit: String) -> String {
+        """
+        if [ "$(systemctl is-enabled \(unit) 2>/dev/null || true)" != enabled ]; then
+          systemctl -q enable --no-reload \(unit); fi
+        if [ "$(systemctl show -p NeedDaemonReload --value \(unit))" != no ]; then systemctl daemon-reload; fi
+        if systemctl -q is-failed \(unit); then systemctl reset-failed \(unit); fi
+        """
+    }
+
+    /// The same for PostgreSQL, which takes most settings by a reload, and says itself when it needs more.
+    static func databaseUnit(_ name: String) -> String {
+        let unit = ShellQuoting.quoted(name)
+        return """
+            \(enable(unit))
+            if systemctl -q is-active \(unit); then
+              systemctl reload \(unit)
+              sleep 1
+              pending=$(cd / && runuser -u postgres -- psql -XAtqc 'select count(*) from pg_settings where pending_restart' \
+                2>/dev/null || echo unknown)
+              if [ "$pending" != 0 ]; then systemctl restart \(unit); fi
             else systemctl start \(unit); fi
             """
     }
@@ -99,6 +127,31 @@ enum HostScript {
             systemctl reset-failed \(unit) 2>/dev/null || true
             """
     }
+
+    /// Stops several units at once.
+    static func stopAll(_ names: [String]) -> String {
+        """
+        systemctl -q disable --now \(words(names)) 2>/dev/null || true
+        systemctl -q kill --signal=SIGKILL \(words(names)) 2>/dev/null || true
+        """
+    }
+
+    /// Has a unit of Debian's that runs take the settings that are there now.
+    static func restart(_ name: String) -> String {
+        "systemctl daemon-reload; systemctl try-restart \(ShellQuoting.quoted(name))"
+    }
+
+    /// Ends every guest that an agent of ours started and what it made for them.
+    static let removeGuests = """
+        if command -v virsh >/dev/null && systemctl -q is-active libvirtd; then
+          for d in $(virsh -q -c qemu:///system list --all --uuid); do
+            if [ -e \(ProcessLayout.Paths.computeState) ]; then
+              virsh -q -c qemu:///system destroy "$d" >/dev/null 2>&1 || true
+              virsh -q -c qemu:///system undefine "$d" >/dev/null 2>&1 || true
+            fi
+          done
+        fi
+        """
 
     /// Waits until a service process answers its health check with 200; says what it answered and logged if it never does.
     static func gate(_ endpoint: ProcessConfiguration.Endpoint, seconds: Int) -> String {

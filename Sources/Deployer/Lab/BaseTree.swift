@@ -48,7 +48,9 @@ package struct BaseTree: Sendable {
             let parts = line.split(separator: "=", maxSplits: 1)
             if parts.count == 2 { values[String(parts[0])] = parts[1].filter { $0 != "\"" } }
         }
-        guard values["ID"] == "debian", let suite = values["VERSION_CODENAME"] else { return BaseTree(suite: "bookworm") }
+        guard values["ID"] == "debian", let suite = values["VERSION_CODENAME"] else {
+            return BaseTree(suite: "bookworm")
+        }
         return BaseTree(suite: suite)
     }
 
@@ -69,7 +71,8 @@ package struct BaseTree: Sendable {
     /// what it had; the tree appears under its name only when it is whole.
     package func build(reporter: any ProgressReporter, now: Date) async throws {
         if exists { return }
-        try FileSystem.makeFolder(Self.cacheFolder, mode: [.ownerReadWriteExecute, .groupReadExecute, .otherReadExecute])
+        try FileSystem.makeFolder(
+            Self.cacheFolder, mode: [.ownerReadWriteExecute, .groupReadExecute, .otherReadExecute])
         var lock: ExclusiveLock?
         var blocker: ExclusiveLock.Held?
         let took = try await poll(every: .seconds(1), for: Self.waitLimit) {
@@ -84,7 +87,9 @@ package struct BaseTree: Sendable {
                 return false
             }
         }
-        guard took, let held = consume lock else { throw LabFailure("the base tree is still being built by another run") }
+        guard took, let held = consume lock else {
+            throw LabFailure("the base tree is still being built by another run")
+        }
         try await withLock(held) {
             if exists { return }
             try await reporter.step("build the Debian base tree \(path) (once, about a minute)", announced: true) {

@@ -73,7 +73,9 @@ struct LabContainer: Sendable {
     func process() -> Int32? {
         do {
             guard FileSystem.exists(specification.paths.pid(name)) else { return nil }
-            guard let pid = Int32(try FileSystem.text(specification.paths.pid(name)).trimmed), pid > 1 else { return nil }
+            guard let pid = Int32(try FileSystem.text(specification.paths.pid(name)).trimmed), pid > 1 else {
+                return nil
+            }
             // A number alone could be another process by now.
             let arguments = try FileSystem.text("/proc/\(pid)/cmdline").split(separator: "\0")
             return arguments.contains("--machine=\(specification.machine(name))") ? pid : nil
@@ -99,7 +101,9 @@ struct LabContainer: Sendable {
         guard let process = process() else { return false }
         let leader = leader()
         kill(process, SIGTERM)
-        if try await poll(every: .milliseconds(100), for: Self.stopLimit, until: { self.process() == nil }) { return false }
+        if try await poll(every: .milliseconds(100), for: Self.stopLimit, until: { self.process() == nil }) {
+            return false
+        }
         if let leader { kill(leader, SIGKILL) }
         kill(process, SIGKILL)
         guard try await poll(every: .milliseconds(100), for: Self.killLimit, until: { self.process() == nil }) else {

@@ -42,6 +42,7 @@ package protocol ProgressReporter: Sendable {
 
 extension ProgressReporter {
     /// Runs one step and reports its end, good or bad. `announced` steps report their beginning too.
+    @discardableResult
     package func step<Result: Sendable>(
         _ title: String, host: String? = nil, cell: String? = nil, announced: Bool = false,
         clock: ContinuousClock = ContinuousClock(), _ body: () async throws -> Result

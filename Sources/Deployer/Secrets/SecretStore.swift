@@ -40,7 +40,9 @@ package struct SecretStore: Sendable {
         case .generated: return nil
         case .file(let path):
             let text = try FileSystem.text(FileSystem.resolve(path, in: folder))
-            guard let line = text.lines.first, !line.isEmpty else { throw SecretFailure("the secret file \(path) is empty") }
+            guard let line = text.lines.first, !line.isEmpty else {
+                throw SecretFailure("the secret file \(path) is empty")
+            }
             return Secret(line)
         case .environment(let name):
             guard let value = environment[name], !value.isEmpty else {
