@@ -100,6 +100,8 @@ let package = Package(
         // Adapters
         module("PostgresClient", ["Primitives", "CLibpq"]),
         module("RabbitMQTransport", ["MessageBus", "Primitives", "CRabbitMQ", deque]),
+        tests("MessageBusTests", ["MessageBus", "Primitives", "TestSupport"]),
+        tests("RabbitMQTransportTests", ["RabbitMQTransport", "MessageBus", "Primitives", "TestSupport", "CRabbitMQ"]),
         module("LibvirtDriver", ["HypervisorDriver", "CloudModel", "Primitives", "CLibvirt"]),
         module(
             "Persistence",
@@ -220,6 +222,8 @@ let package = Package(
         .target(
             name: "TestSupport",
             dependencies: [
+                "PostgresClient", "RabbitMQTransport", "MessageBus", "Primitives", subprocess, systemPackage,
+                httpClient, nioCore, nioHTTP1,
                 "PostgresClient", "RabbitMQTransport", "MessageBus", "CloudModel", "Primitives", subprocess,
                 systemPackage, httpClient, nioCore,
             ],
@@ -240,6 +244,12 @@ let package = Package(
         tests("PrimitivesTests", ["Primitives"]),
         tests("DeployerTests", ["Deployer", "Topology", "CloudModel", "MessageBus", "Primitives", systemPackage]),
         tests("SagaEngineTests", ["SagaEngine", "Primitives"]),
+        tests(
+            "LeafCellTests",
+            [
+                "Conductor", "Supervisor", "Persistence", "PostgresClient", "ServerLifecycle", "SagaEngine",
+                "CellProtocol", "CloudModel", "MessageBus", "Primitives", "TestSupport", logging, lifecycle,
+            ]),
         tests("PostgresClientTests", ["PostgresClient", "Primitives", "TestSupport"]),
         tests("ImageInspectorTests", ["ImageInspector", subprocess, systemPackage]),
         tests("ServerViewsTests", ["ServerViews", "CellProtocol", "CloudModel", "Primitives"]),
