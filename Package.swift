@@ -240,6 +240,12 @@ let package = Package(
         tests("PrimitivesTests", ["Primitives"]),
         tests("DeployerTests", ["Deployer", "Topology", "CloudModel", "MessageBus", "Primitives", systemPackage]),
         tests("SagaEngineTests", ["SagaEngine", "Primitives"]),
+        tests(
+            "LeafCellTests",
+            [
+                "Conductor", "Supervisor", "Persistence", "PostgresClient", "ServerLifecycle", "SagaEngine",
+                "CellProtocol", "CloudModel", "MessageBus", "Primitives", "TestSupport", logging, lifecycle,
+            ]),
         tests("PostgresClientTests", ["PostgresClient", "Primitives", "TestSupport"]),
         tests("ImageInspectorTests", ["ImageInspector", subprocess, systemPackage]),
         tests("ServerViewsTests", ["ServerViews", "CellProtocol", "CloudModel", "Primitives"]),
