@@ -16,10 +16,12 @@ enum StoreKind: String, CaseIterable, Sendable {
     static var available: [StoreKind] { PrivatePostgres.isInstalled ? allCases : [.memory] }
 
     /// Runs `body` with a store of its own.
-    func with<Result: Sendable>(_ body: (any CellStore) async throws -> Result) async throws -> Result {
+    func with<Result: Sendable>(
+        _ wallClock: any WallClock = SystemWallClock(), _ body: (any CellStore) async throws -> Result
+    ) async throws -> Result {
         switch self {
         case .memory:
-            return try await body(InMemoryCellStore(cell: testCell, wallClock: SystemWallClock()))
+            return try await body(InMemoryCellStore(cell: testCell, wallClock: wallClock))
         case .postgres:
             let pool = PostgresPool(try await PrivatePostgres.shared().createDatabase())
             do {
