@@ -100,6 +100,8 @@ let package = Package(
         // Adapters
         module("PostgresClient", ["Primitives", "CLibpq"]),
         module("RabbitMQTransport", ["MessageBus", "Primitives", "CRabbitMQ", deque]),
+        tests("MessageBusTests", ["MessageBus", "Primitives", "TestSupport"]),
+        tests("RabbitMQTransportTests", ["RabbitMQTransport", "MessageBus", "Primitives", "TestSupport", "CRabbitMQ"]),
         module("LibvirtDriver", ["HypervisorDriver", "CloudModel", "Primitives", "CLibvirt"]),
         module(
             "Persistence",
@@ -147,12 +149,12 @@ let package = Package(
                 hummingbirdTesting, httpTypes, logging, lifecycle, nioCore, systemPackage,
             ]),
         module("ImageInspector", ["Primitives"]),
-        module("NetworkAPI", ["HTTPKit", "CloudModel", "Primitives", hummingbird, httpTypes]),
+        module("NetworkAPI", ["HTTPKit", "CloudModel", "Primitives", hummingbird, httpTypes, nioCore]),
         module(
             "ComputeAPI",
             [
                 "HTTPKit", "ServerViews", "CloudModel", "CellProtocol", "MessageBus", "Primitives", hummingbird,
-                httpTypes, crypto,
+                httpTypes, nioCore, crypto,
             ]),
 
         // Services
@@ -181,18 +183,18 @@ let package = Package(
         module(
             "Deployer",
             [
-                "Topology", "CloudModel", "Primitives", "ServiceKit", logging, subprocess, systemPackage, httpClient,
-                nioCore, crypto,
+                "Topology", "CloudModel", "MessageBus", "Primitives", logging, subprocess, systemPackage, httpClient,
+                nioCore, nioHTTP1, crypto,
             ]),
 
         // Executables: the only places that name adapters
-        executable("cellwright", ["Deployer", "Topology", "ServiceKit", "Primitives"]),
+        executable("cellwright", ["Deployer", "Topology", "ServiceKit", "Primitives", systemPackage, unixSignals]),
         executable(
             "cellwright-api",
             [
                 "IdentityAPI", "ImageAPI", "NetworkAPI", "ComputeAPI", "HTTPKit", "Persistence", "PostgresClient",
-                "RabbitMQTransport",
-                "CellProtocol", "CloudModel", "MessageBus", "ServiceKit", "Primitives", lifecycle,
+                "ServerLifecycle", "CellProtocol", "CloudModel", "MessageBus", "ServiceKit", "Primitives", "BusSetup",
+                "DatabaseSetup", lifecycle,
             ]),
         executable(
             "cellwright-supervisor",
@@ -226,8 +228,8 @@ let package = Package(
         .target(
             name: "TestSupport",
             dependencies: [
-                "PostgresClient", "RabbitMQTransport", "MessageBus", "CloudModel", "Primitives", subprocess,
-                systemPackage, httpClient, nioCore,
+                "PostgresClient", "RabbitMQTransport", "MessageBus", "Primitives", subprocess, systemPackage,
+                httpClient, nioCore, nioHTTP1, "CloudModel",
             ],
             path: "Tests/TestSupport", swiftSettings: settings),
         tests("CloudModelTests", ["CloudModel", "Primitives"]),
@@ -244,7 +246,14 @@ let package = Package(
         tests("StyleTests", []),
         tests("TopologyTests", ["Topology", "CloudModel", "Primitives"]),
         tests("PrimitivesTests", ["Primitives"]),
+        tests("DeployerTests", ["Deployer", "Topology", "CloudModel", "MessageBus", "Primitives", systemPackage]),
         tests("SagaEngineTests", ["SagaEngine", "Primitives"]),
+        tests(
+            "LeafCellTests",
+            [
+                "Conductor", "Supervisor", "Persistence", "PostgresClient", "ServerLifecycle", "SagaEngine",
+                "CellProtocol", "CloudModel", "MessageBus", "Primitives", "TestSupport", logging, lifecycle,
+            ]),
         tests("PostgresClientTests", ["PostgresClient", "Primitives", "TestSupport"]),
         tests("ImageInspectorTests", ["ImageInspector", subprocess, systemPackage]),
         tests("ServerViewsTests", ["ServerViews", "CellProtocol", "CloudModel", "Primitives"]),

@@ -14,9 +14,10 @@ package enum CellSchemas {
     }
 
     private static let root = [
+        (IdentitySchema.name, IdentitySchema.migrations),
         (NetworkSchema.name, NetworkSchema.migrations), (ComputeSchema.name, ComputeSchema.migrations),
         (RootSchema.name, RootSchema.migrations),
     ]
 
-    private static let leaf: [(String, [Migration])] = []
+    private static let leaf = [(CellSchema.name, CellSchema.migrations)]
 }

@@ -4,14 +4,15 @@ package import Primitives
 /// The network service's storage. Every write is one transaction; what must hold under concurrency (unique addresses,
 /// quotas, nothing deleted that is in use) holds by the store's constraints. Errors of the domain are ``NetworkError``.
 ///
-/// Reads take the project that asks, or nil for all: a project sees what is its own and what is shared.
+/// Reads take the project that asks, or nil for all: a project sees what is its own and what is shared. With `ids` only
+/// those are answered.
 package protocol NetworkStore: Sendable {
-    func networks(visibleTo project: ProjectID?) async throws -> [Network]
+    func networks(visibleTo project: ProjectID?, ids: [NetworkID]?) async throws -> [Network]
     func insert(_ network: Network) async throws -> Network
     func update(_ id: NetworkID, _ change: @Sendable (inout Network) -> Void) async throws -> Network
     func deleteNetwork(_ id: NetworkID) async throws
 
-    func subnets(visibleTo project: ProjectID?) async throws -> [Subnet]
+    func subnets(visibleTo project: ProjectID?, ids: [SubnetID]?) async throws -> [Subnet]
     func insert(_ subnet: Subnet) async throws -> Subnet
     func update(_ id: SubnetID, _ change: @Sendable (inout Subnet) -> Void) async throws -> Subnet
     func deleteSubnet(_ id: SubnetID) async throws
@@ -24,7 +25,7 @@ package protocol NetworkStore: Sendable {
 
     /// The project's group `default`, made now if there is none.
     func defaultGroup(of project: ProjectID, ids: any IDSource, now: Date) async throws -> SecurityGroup
-    func groups(visibleTo project: ProjectID?) async throws -> [SecurityGroup]
+    func groups(visibleTo project: ProjectID?, ids: [SecurityGroupID]?) async throws -> [SecurityGroup]
     func insert(_ group: SecurityGroup) async throws -> SecurityGroup
     func update(
         _ id: SecurityGroupID, name: String?, description: String?, now: Date
@@ -37,6 +38,20 @@ package protocol NetworkStore: Sendable {
     func setQuota(_ quota: NetworkQuota, of project: ProjectID) async throws
     /// How many of each the project has; what is missing is zero.
     func usage(of project: ProjectID) async throws -> [NetworkResource: Int]
+}
+
+extension NetworkStore {
+    package func networks(visibleTo project: ProjectID?) async throws -> [Network] {
+        try await networks(visibleTo: project, ids: nil)
+    }
+
+    package func subnets(visibleTo project: ProjectID?) async throws -> [Subnet] {
+        try await subnets(visibleTo: project, ids: nil)
+    }
+
+    package func groups(visibleTo project: ProjectID?) async throws -> [SecurityGroup] {
+        try await groups(visibleTo: project, ids: nil)
+    }
 }
 
 /// Which ports are wanted. What is nil does not matter.

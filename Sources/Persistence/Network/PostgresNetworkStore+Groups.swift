@@ -12,8 +12,10 @@ extension PostgresNetworkStore {
         }
     }
 
-    package func groups(visibleTo project: ProjectID?) async throws -> [SecurityGroup] {
-        try await pool.transaction { transaction in try await Self.groups(of: project, in: transaction) }
+    package func groups(visibleTo project: ProjectID?, ids: [SecurityGroupID]?) async throws -> [SecurityGroup] {
+        let groups = try await pool.transaction { transaction in try await Self.groups(of: project, in: transaction) }
+        guard let ids else { return groups }
+        return groups.filter { ids.contains($0.id) }
     }
 
     package func insert(_ group: SecurityGroup) async throws -> SecurityGroup {

@@ -53,11 +53,15 @@ package struct PostgresNetworkStore: Sendable {
 extension PostgresNetworkStore: NetworkStore {
     // MARK: Networks
 
-    package func networks(visibleTo project: ProjectID?) async throws -> [Network] {
-        var statement = Statement(raw: NetworkRows.selectNetworks)
+    package func networks(visibleTo project: ProjectID?, ids: [NetworkID]?) async throws -> [Network] {
+        var statement = Statement(raw: NetworkRows.selectNetworks + " where true")
         if let project {
-            let own: Statement = " where n.project_id = \(project.text) or n.is_shared"
+            let own: Statement = " and (n.project_id = \(project.text) or n.is_shared)"
             statement.append(own)
+        }
+        if let ids {
+            let these: Statement = " and n.id = any(\(ids))"
+            statement.append(these)
         }
         statement.append(raw: " order by n.created_at, n.id")
         return try await pool.query(statement).map(NetworkRows.network)
@@ -114,13 +118,17 @@ extension PostgresNetworkStore: NetworkStore {
 
     // MARK: Subnets
 
-    package func subnets(visibleTo project: ProjectID?) async throws -> [Subnet] {
+    package func subnets(visibleTo project: ProjectID?, ids: [SubnetID]?) async throws -> [Subnet] {
         var statement: Statement =
-            "select s.* from network.subnets s join network.networks n on n.id = s.network_id"
+            "select s.* from network.subnets s join network.networks n on n.id = s.network_id where true"
         if let project {
             let own: Statement =
-                " where s.project_id = \(project.text) or n.project_id = \(project.text) or n.is_shared"
+                " and (s.project_id = \(project.text) or n.project_id = \(project.text) or n.is_shared)"
             statement.append(own)
+        }
+        if let ids {
+            let these: Statement = " and s.id = any(\(ids))"
+            statement.append(these)
         }
         statement.append(raw: " order by s.created_at, s.id")
         return try await pool.query(statement).map(NetworkRows.subnet)
