@@ -139,8 +139,14 @@ let package = Package(
         module(
             "ImageAPI",
             [
-                "HTTPKit", "CloudModel", "ImageInspector", "Primitives", hummingbird, httpTypes, nioCore, crypto,
-                systemPackage,
+                "HTTPKit", "CloudModel", "ImageInspector", "Primitives", hummingbird, httpTypes, nioCore, nioPosix,
+                crypto, systemPackage, lifecycle, logging,
+            ]),
+        tests(
+            "ImageAPITests",
+            [
+                "ImageAPI", "HTTPKit", "ImageInspector", "CloudModel", "Primitives", "TestSupport", hummingbird,
+                hummingbirdTesting, httpTypes, logging, lifecycle, nioCore, systemPackage,
             ]),
         module("ImageInspector", ["Primitives"]),
         module("NetworkAPI", ["HTTPKit", "CloudModel", "Primitives", hummingbird, httpTypes, nioCore]),
