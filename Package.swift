@@ -194,7 +194,7 @@ let package = Package(
             [
                 "IdentityAPI", "ImageAPI", "NetworkAPI", "ComputeAPI", "HTTPKit", "Persistence", "PostgresClient",
                 "ServerLifecycle", "CellProtocol", "CloudModel", "MessageBus", "ServiceKit", "Primitives", "BusSetup",
-                "DatabaseSetup", lifecycle,
+                "DatabaseSetup", lifecycle, systemPackage,
             ]),
         executable(
             "cellwright-supervisor",
