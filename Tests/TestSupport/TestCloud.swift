@@ -21,7 +21,6 @@ package final class TestCloud: Sendable {
         .appending(path: "Fixtures/dev-simulated.yaml").path
 
     private static let readyLimit = Duration.seconds(90)
-    private static let endLimit = Duration.seconds(15)
     private static let running = Mutex<[TestCloud]>([])
     private static let instance = SharedStart()
 
@@ -99,7 +98,9 @@ package final class TestCloud: Sendable {
         close(input)
         _ = child.wait()
         unlink(log)
-        rmdir(URL(filePath: log).deletingLastPathComponent().path)
+        // After a SIGKILL of the tool its guard may need a moment more.
+        let folder = URL(filePath: log).deletingLastPathComponent().path
+        for _ in 0..<50 where rmdir(folder) != 0 { usleep(100_000) }
     }
 
     private static func endAll() {
