@@ -23,6 +23,10 @@ extension Connection {
         var cancelInFlight = false
         var settled: Answer?
         var emptyReads = 0
+
+        func answerWhenLost(_ error: PostgresError) -> Answer {
+            settled ?? .failure(cancelRequested ? .cancelled : error)
+        }
     }
 
     /// How an exchange may end early.
@@ -32,8 +36,10 @@ extension Connection {
         var time: Duration?
     }
 
-    /// The client's own limit: what the server should have enforced, and a grace.
-    var statementLimit: Duration? { configuration.statementTimeout.map { $0 + Self.serverGrace } }
+    /// The client's own limit: what the server should have enforced for each statement, and a grace.
+    func timeLimit(statements count: Int) -> Duration? {
+        configuration.statementTimeout.map { $0 * count + Self.serverGrace }
+    }
 
     /// Sends the statements in one go and waits for all answers. On an error the server skips what comes after it.
     func perform(_ statements: [Statement], _ limits: Limits) async -> Answer {
@@ -67,7 +73,7 @@ extension Connection {
             guard sent, PQpipelineSync(handle.raw) == 1 else { return handle.connectionError() }
             state.exchange = Exchange(id: id, steps: steps[...], completion: completion)
             state.transactionStatus = .unknown
-            guard flush(&state, handle) else { return nil }
+            flush(&state, handle)
             return nil
         }
         if let refusal {
@@ -130,7 +136,7 @@ extension Connection {
         guard let handle = state.handle else { return [] }
         let alive = PQconsumeInput(handle.raw) == 1
         var actions = notifications(handle)
-        if alive, state.wantsWrite { _ = flush(&state, handle) }
+        if alive, state.wantsWrite { flush(&state, handle) }
         while state.exchange != nil, state.exchange?.settled == nil, PQisBusy(handle.raw) == 0 {
             if let raw = PQgetResult(handle.raw) {
                 state.exchange?.emptyReads = 0
@@ -208,15 +214,13 @@ extension Connection {
         return MonotonicTime.now() >= exchange.startedAt.advanced(by: limit) ? .timedOut : error
     }
 
-    /// Hands what is written to the system. False when the connection is broken, which the reactor then finds.
-    private func flush(_ state: inout State, _ handle: LibpqHandle) -> Bool {
-        let code = PQflush(handle.raw)
-        let wantsWrite = code == 1
+    /// Hands what is written to the system. That the connection is broken is found when it is next read.
+    private func flush(_ state: inout State, _ handle: LibpqHandle) {
+        let wantsWrite = PQflush(handle.raw) == 1
         if wantsWrite != state.wantsWrite, let token = state.token {
             state.wantsWrite = wantsWrite
             reactor.watch(PQsocket(handle.raw), token, wantsWrite ? .readWrite : .read)
         }
-        return code >= 0
     }
 }
 

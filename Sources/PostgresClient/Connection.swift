@@ -84,7 +84,10 @@ final class Connection: ReactorHandler {
         let (alive, actions) = state.withLock { state -> (Bool, [Action]) in
             guard state.phase == .ready, let handle = state.handle else { return (false, []) }
             guard handle.hasSomethingToRead else { return (true, []) }
-            return (PQconsumeInput(handle.raw) == 1 && !handle.hasSomethingToRead, notifications(handle))
+            let consumed = PQconsumeInput(handle.raw) == 1
+            let actions = notifications(handle)
+            if consumed, !handle.hasSomethingToRead { return (true, actions) }
+            return (false, actions + shutDown(&state, handle.connectionError()))
         }
         for action in actions { action() }
         return alive
@@ -174,7 +177,7 @@ extension Connection {
                 if let timer { reactor.cancelTimer(timer) }
                 withExtendedLifetime(handle) {}
                 opened?(.failure(error))
-                exchange?.completion(.failure(exchange?.cancelRequested == true ? .cancelled : error))
+                exchange?.completion(exchange?.answerWhenLost(error) ?? .failure(error))
                 if wasIdle, error != .closed { events.lost(self) }
             }
         ]

@@ -10,7 +10,7 @@ package enum PostgresError: Error, Equatable, Sendable {
     case poolExhausted
     /// The statement took longer than the statement time-out, or the server did not answer in time.
     case timedOut
-    /// The calling task was cancelled. A statement of its own, outside a transaction, may have taken effect.
+    /// The calling task was cancelled. What it had sent outside a transaction's body may have taken effect.
     case cancelled
     /// A value that came back isn't what the caller asked for.
     case decoding(column: String, reason: String)
