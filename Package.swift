@@ -12,6 +12,7 @@ let settings: [SwiftSetting] = [
 
 // Libraries from outside, by the name under which targets ask for them.
 let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+let deque = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
 let collections = Target.Dependency.product(name: "Collections", package: "swift-collections")
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let cryptoExtras = Target.Dependency.product(name: "CryptoExtras", package: "swift-crypto")
@@ -84,7 +85,7 @@ let package = Package(
         module("CloudModel", ["Primitives"]),
         module("SagaEngine", ["Primitives"]),
         module("PlacementCore", ["CloudModel", "Primitives"]),
-        module("MessageBus", ["Primitives"]),
+        module("MessageBus", ["Primitives", crypto, deque]),
         module("CellProtocol", ["CloudModel", "MessageBus", "Primitives"]),
         module("ServerViews", ["CloudModel", "CellProtocol", "Primitives"]),
         module("HypervisorDriver", ["CloudModel", "Primitives"]),
@@ -97,12 +98,13 @@ let package = Package(
 
         // Adapters
         module("PostgresClient", ["Primitives", "CLibpq"]),
-        module("RabbitMQTransport", ["MessageBus", "Primitives", "CRabbitMQ"]),
+        module("RabbitMQTransport", ["MessageBus", "Primitives", "CRabbitMQ", deque]),
         module("LibvirtDriver", ["HypervisorDriver", "CloudModel", "Primitives", "CLibvirt"]),
         module(
             "Persistence",
             [
-                "CloudModel", "SagaEngine", "PlacementCore", "CellProtocol", "ServerLifecycle", "PostgresClient",
+                "CloudModel", "SagaEngine", "PlacementCore", "CellProtocol", "MessageBus", "ServerLifecycle",
+                "PostgresClient",
                 "Primitives",
             ]),
 
@@ -110,7 +112,8 @@ let package = Package(
         module(
             "HTTPKit",
             [
-                "CloudModel", "Primitives", hummingbird, hummingbirdCore, httpTypes, lifecycle, logging, metrics, nioCore,
+                "CloudModel", "Primitives", hummingbird, hummingbirdCore, httpTypes, lifecycle, logging, metrics,
+                nioCore,
             ]),
         tests(
             "HTTPKitTests",
@@ -179,21 +182,29 @@ let package = Package(
             "cellwright-supervisor",
             [
                 "Supervisor", "Persistence", "PostgresClient", "RabbitMQTransport", "CellProtocol", "CloudModel",
-                "MessageBus", "ServiceKit", "Primitives", lifecycle,
+                "MessageBus", "ServiceKit", "ServerViews", "Primitives", "BusSetup", "DatabaseSetup", lifecycle,
             ]),
         executable(
             "cellwright-conductor",
             [
-                "Conductor", "Persistence", "PostgresClient", "RabbitMQTransport", "CellProtocol", "CloudModel",
-                "MessageBus", "ServiceKit", "Primitives", lifecycle,
+                "Conductor", "Persistence", "PostgresClient", "CloudModel", "MessageBus", "ServiceKit", "Primitives",
+                "BusSetup", "DatabaseSetup",
+                lifecycle,
             ]),
         executable(
             "cellwright-compute",
             [
-                "ComputeAgent", "LibvirtDriver", "HypervisorDriver", "RabbitMQTransport", "CellProtocol", "CloudModel",
-                "MessageBus", "ServiceKit", "Primitives",
-                lifecycle,
+                "ComputeAgent", "LibvirtDriver", "HypervisorDriver", "CloudModel", "MessageBus", "ServiceKit",
+                "Primitives",
+                "BusSetup", lifecycle,
             ]),
+        .target(
+            name: "BusSetup",
+            dependencies: ["RabbitMQTransport", "MessageBus", "CellProtocol", "ServiceKit", "Primitives", logging],
+            path: "Sources/Executables/BusSetup", swiftSettings: settings),
+        .target(
+            name: "DatabaseSetup", dependencies: ["PostgresClient", "ServiceKit", "Primitives"],
+            path: "Sources/Executables/DatabaseSetup", swiftSettings: settings),
 
         // Tests
         .target(

@@ -1,15 +1,37 @@
 #pragma once
+#include <errno.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <sys/time.h>
 #include <amqp.h>
 #include <amqp_framing.h>
 #include <amqp_tcp_socket.h>
 #include <amqp_ssl_socket.h>
 
-// amqp_login is variadic, which Swift does not import.
+// amqp_login is variadic, which Swift does not import. The connection's name shows in the broker's management; the
+// capabilities make the broker say when it cancels a consumer and when it takes no messages for want of memory or disk.
 static inline amqp_rpc_reply_t cw_login_plain(
     amqp_connection_state_t connection, const char *vhost, int channel_max, int frame_max, int heartbeat,
-    const char *user, const char *password) {
-  return amqp_login(
-      connection, vhost, channel_max, frame_max, heartbeat, AMQP_SASL_METHOD_PLAIN, user, password);
+    const char *name, const char *user, const char *password) {
+  amqp_table_entry_t capabilities[2];
+  capabilities[0].key = amqp_cstring_bytes("consumer_cancel_notify");
+  capabilities[0].value.kind = AMQP_FIELD_KIND_BOOLEAN;
+  capabilities[0].value.value.boolean = 1;
+  capabilities[1].key = amqp_cstring_bytes("connection.blocked");
+  capabilities[1].value.kind = AMQP_FIELD_KIND_BOOLEAN;
+  capabilities[1].value.value.boolean = 1;
+  amqp_table_entry_t entries[2];
+  entries[0].key = amqp_cstring_bytes("connection_name");
+  entries[0].value.kind = AMQP_FIELD_KIND_UTF8;
+  entries[0].value.value.bytes = amqp_cstring_bytes(name);
+  entries[1].key = amqp_cstring_bytes("capabilities");
+  entries[1].value.kind = AMQP_FIELD_KIND_TABLE;
+  entries[1].value.value.table.num_entries = 2;
+  entries[1].value.value.table.entries = capabilities;
+  amqp_table_t properties = {2, entries};
+  return amqp_login_with_properties(
+      connection, vhost, channel_max, frame_max, heartbeat, &properties, AMQP_SASL_METHOD_PLAIN, user, password);
 }
+
+// prctl is variadic too. At most 15 bytes of the name are kept.
+static inline void cw_name_this_thread(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }

@@ -49,4 +49,34 @@ package struct InstanceSummary: Codable, Sendable, Equatable {
         launchedAt = instance.launchedAt
         terminatedAt = instance.terminatedAt
     }
+
+    package init(
+        id: ServerID, version: Int64, projectID: ProjectID, userID: UserID, name: String, hostname: String,
+        description: String?, state: ServerState, status: String, host: HostName?, flavorID: String, imageID: ImageID?,
+        availabilityZone: String?, keyName: String?, addresses: [String], tags: [String], isLocked: Bool,
+        reservationID: String, createdAt: Date, updatedAt: Date, launchedAt: Date?, terminatedAt: Date?
+    ) {
+        self.id = id
+        self.version = version
+        self.projectID = projectID
+        self.userID = userID
+        self.name = name
+        self.hostname = hostname
+        self.description = description
+        self.state = state
+        self.status = status
+        self.host = host
+        self.flavorID = flavorID
+        self.imageID = imageID
+        self.availabilityZone = availabilityZone
+        self.keyName = keyName
+        self.addresses = addresses
+        self.tags = tags
+        self.isLocked = isLocked
+        self.reservationID = reservationID
+        self.createdAt = createdAt
+        self.updatedAt = updatedAt
+        self.launchedAt = launchedAt
+        self.terminatedAt = terminatedAt
+    }
 }

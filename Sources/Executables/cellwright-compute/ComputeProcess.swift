@@ -1,0 +1,66 @@
+import ArgumentParser
+import BusSetup
+import CloudModel
+import ComputeAgent
+import FoundationEssentials
+import HypervisorDriver
+import Logging
+import MessageBus
+import Primitives
+import ServiceKit
+
+/// The composition root of the agent.
+struct ComputeProcess {
+    let settings: ComputeSettings
+    let shell: ProcessShell
+
+    func run() async throws {
+        let bus: any MessageBus = try BusSetup.open(settings.bus, name: "compute@\(settings.host)", shell: shell)
+        let (driver, preparation) = try makeHost()
+        shell.health.watch("hypervisor") { driver.isConnected ? .up : .down("the hypervisor is out of reach") }
+        let ids = SystemIDSource()
+        let wallClock = SystemWallClock()
+        let providerID = try ProviderIdentity.load(directory: settings.stateDirectory, ids: ids)
+        let agent = AgentService(
+            identity: .init(
+                host: HostName(settings.host), providerID: providerID, availabilityZone: settings.availabilityZone),
+            bus: bus, driver: driver,
+            worker: GuestWorker(driver: driver, preparation: preparation, clock: ContinuousClock()),
+            journal: try StepJournal(directory: settings.stateDirectory + "/steps", now: wallClock.now()),
+            inventory: { try await inventory(driver, preparation) },
+            clock: ContinuousClock(), wallClock: wallClock, ids: ids, logger: shell.logger)
+        let ops = OpsServer(
+            settings: settings.ops, health: shell.health, metrics: shell.metrics, logger: shell.logger)
+        try await shell.run([ops, agent])
+        await driver.close()
+        await bus.close()
+    }
+
+    private func makeHost() throws -> (any HypervisorDriver, any GuestPreparation) {
+        switch settings.hypervisor.driver {
+        case "simulated":
+            let driver = try SimulatedHypervisor(
+                vcpus: settings.capacity?.vcpus ?? 64, memoryMiB: settings.capacity?.memoryMiB ?? 262_144,
+                hostname: settings.host, directory: settings.stateDirectory + "/guests")
+            return (driver, SimulatedGuestPreparation(diskGiB: settings.capacity?.diskGiB ?? 10_000))
+        default:
+            throw ValidationError("hypervisor.driver: `\(settings.hypervisor.driver)` is not libvirt or simulated")
+        }
+    }
+
+    private func inventory(
+        _ driver: any HypervisorDriver, _ preparation: any GuestPreparation
+    ) async throws -> HostInventory {
+        let found = try await driver.capabilities()
+        var diskGiB = settings.capacity?.diskGiB
+        if diskGiB == nil { diskGiB = try await preparation.diskGiB() }
+        let isSimulated = found.virtType == "simulated"
+        return HostInventory(
+            vcpus: settings.capacity?.vcpus ?? found.vcpus, memoryMiB: settings.capacity?.memoryMiB ?? found.memoryMiB,
+            diskGiB: diskGiB ?? 0,
+            hypervisorType: found.virtType == "qemu" ? "QEMU" : found.virtType, hypervisorVersion: found.version,
+            hypervisorHostname: settings.host, hostIP: HostAddress.towards(settings.bus.host) ?? "127.0.0.1",
+            cpuArchitecture: found.architecture, cpuModel: found.cpuModel,
+            reservedMemoryMiB: isSimulated ? 0 : 512, agentVersion: ProcessShell.version)
+    }
+}

@@ -1,0 +1,105 @@
+import DequeModule
+import FoundationEssentials
+package import Primitives
+import Synchronization
+
+/// A message broker inside the process, for tests and simulations: virtual hosts that hand out ``InMemoryBus``
+/// connections which behave as the real adapter's do.
+///
+/// Nothing in it depends on chance or on the order of a hash table, so a seeded simulation can replay a run.
+package final class InMemoryBroker: Sendable {
+    let clock: any Clock<Duration>
+    let wallClock: any WallClock
+    private let hosts = Mutex<[String: VirtualHost]>([:])
+
+    /// - Parameter clock: measures every time limit of the connections.
+    package init(
+        clock: any Clock<Duration> = ContinuousClock(), wallClock: any WallClock = SystemWallClock()
+    ) {
+        self.clock = clock
+        self.wallClock = wallClock
+    }
+
+    /// A new connection to a virtual host, which comes into being with its first connection.
+    package func connect(vhost: String = "/") -> InMemoryBus {
+        let identifier = access(vhost) { $0.addConnection() }
+        return InMemoryBus(broker: self, vhost: vhost, connection: identifier)
+    }
+
+    /// A fault for tests: while a virtual host can't be reached its connections are down, their calls fail, what they
+    /// have in hand is delivered again later, and what they want to send waits.
+    package func setReachable(_ isReachable: Bool, vhost: String = "/") {
+        access(vhost) { $0.setReachable(isReachable) }
+    }
+
+    /// How many messages wait in a queue, those in a consumer's hand not counted; `nil` when there is no such queue.
+    package func depth(of queue: String, vhost: String = "/") -> Int? {
+        access(vhost) { $0.queues[queue]?.messages.count }
+    }
+
+    func access<Value>(_ vhost: String, _ body: (inout VirtualHost) -> Value) -> Value {
+        hosts.withLock { body(&$0[vhost, default: VirtualHost()]) }
+    }
+}
+
+extension InMemoryBroker {
+    struct Message: Sendable {
+        struct ReplyTo: Sendable {
+            let connection: Int
+            let call: Int
+        }
+        /// Place in the virtual host's history: a message that is delivered again goes back to its place.
+        let sequence: Int
+        let envelope: Envelope
+        let address: BusAddress
+        let replyTo: ReplyTo?
+        var isRedelivered = false
+    }
+
+    /// A message in a consumer's hand.
+    struct Held: Sendable {
+        let consumer: Int
+        let message: Message
+    }
+
+    struct Queue {
+        let declaration: BusTopology.Queue
+        /// The connection that an exclusive queue goes with.
+        let owner: Int?
+        var messages: Deque<Message> = []
+        /// Consumers take turns; the first is next.
+        var consumers: Deque<Int> = []
+    }
+
+    struct Consumer {
+        let connection: Int
+        let queue: String
+        let prefetch: Int
+        let mailbox: Mailbox<Held>
+        var inHand: [Int: Message] = [:]
+    }
+
+    struct Connection {
+        var calls: [Int: Mailbox<Result<Envelope, BusError>>] = [:]
+        /// Operations that wait until the broker can be reached.
+        var waiters: [Int: Mailbox<Void>] = [:]
+        var inFlight = 0
+    }
+
+    /// Exchanges, queues and connections of one virtual host. Only touched under the broker's lock.
+    struct VirtualHost {
+        var exchanges: [String: BusTopology.ExchangeKind] = [:]
+        var queues: [String: Queue] = [:]
+        var bindings: [BusTopology.Binding] = []
+        var connections: [Int: Connection] = [:]
+        var consumers: [Int: Consumer] = [:]
+        var isReachable = true
+        private var lastNumber = 0
+
+        /// Numbers connections, consumers, calls and messages.
+        mutating func nextNumber() -> Int {
+            lastNumber += 1
+            return lastNumber
+        }
+    }
+}

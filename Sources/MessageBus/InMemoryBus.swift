@@ -1,0 +1,217 @@
+package import FoundationEssentials
+import Primitives
+
+/// A connection to an ``InMemoryBroker``: the stand-in for the broker's adapter.
+package final class InMemoryBus: MessageBus {
+    private let broker: InMemoryBroker
+    private let vhost: String
+    private let connection: Int
+
+    init(broker: InMemoryBroker, vhost: String, connection: Int) {
+        self.broker = broker
+        self.vhost = vhost
+        self.connection = connection
+    }
+
+    deinit { broker.access(vhost) { $0.removeConnection(connection) } }
+
+    /// How long ``declare(_:)`` waits for a broker that can't be reached.
+    package static let declareTimeout = Duration.seconds(30)
+
+    package func declare(_ topology: BusTopology) async throws(BusError) {
+        try BusLimits.check(topology)
+        try await whenReachable(within: Self.declareTimeout, "declare") { [connection] host throws(BusError) in
+            try host.declare(topology, connection: connection)
+        }
+    }
+
+    package func publish(
+        _ envelope: Envelope, to address: BusAddress, mandatory: Bool, timeout: Duration
+    ) async throws(BusError) {
+        try BusLimits.check(envelope, to: address)
+        try enter()
+        defer { leave() }
+        let what = "publish to exchange \"\(address.exchange)\", key \"\(address.routingKey)\""
+        let isRouted = try await whenReachable(within: timeout, what) { host throws(BusError) in
+            try host.route(envelope, to: address)
+        }
+        guard isRouted || !mandatory else {
+            throw .unroutable("exchange \"\(address.exchange)\", key \"\(address.routingKey)\"")
+        }
+    }
+
+    package func consume(
+        queue: String, prefetch: Int, handler: @escaping @Sendable (BusDelivery) async -> Disposition
+    ) async throws(BusError) {
+        try await receive(queue: queue, prefetch: prefetch) { held in
+            let message = held.message
+            return await handler(
+                BusDelivery(
+                    envelope: message.envelope, exchange: message.address.exchange,
+                    routingKey: message.address.routingKey, isRedelivered: message.isRedelivered))
+        }
+    }
+
+    package func call(_ envelope: Envelope, queue: String, timeout: Duration) async throws(BusError) -> Envelope {
+        let address = BusAddress(exchange: "", routingKey: queue)
+        try BusLimits.check(envelope, to: address)
+        try enter()
+        defer { leave() }
+        var request = envelope
+        request.deadline = envelope.callDeadline(within: timeout, now: broker.wallClock.now())
+        let mailbox = Mailbox<Result<Envelope, BusError>>()
+        let number = broker.access(vhost) { $0.nextNumber() }
+        defer { broker.access(vhost) { $0.connections[connection]?.calls[number] = nil } }
+        return try await withTimeLimit(timeout, "call to queue \"\(queue)\"") { [self, request] in
+            let isRouted = try await whenReachable { host throws(BusError) in
+                host.connections[connection]?.calls[number] = mailbox
+                return try host.route(
+                    request, to: address, replyTo: .init(connection: connection, call: number))
+            }
+            guard isRouted else { throw BusError.unroutable("no queue \"\(queue)\"") }
+            guard let outcome = await mailbox.next() else { throw BusError.cancelled }
+            return try outcome.get()
+        }
+    }
+
+    package func serve(
+        queue: String, concurrency: Int, handler: @escaping @Sendable (Envelope) async -> Envelope
+    ) async throws(BusError) {
+        try await receive(queue: queue, prefetch: concurrency) { [broker, vhost] held in
+            let request = held.message.envelope
+            if let deadline = request.deadline, deadline <= broker.wallClock.now() { return .acknowledge }
+            let answer = await handler(request)
+            if let replyTo = held.message.replyTo {
+                broker.access(vhost) { $0.answer(replyTo, with: answer) }
+            }
+            return .acknowledge
+        }
+    }
+
+    package var isConnected: Bool {
+        broker.access(vhost) { $0.isReachable && $0.connections[connection] != nil }
+    }
+
+    package func close() async {
+        broker.access(vhost) { $0.removeConnection(connection) }
+    }
+
+    // MARK: -
+
+    private func receive(
+        queue: String, prefetch: Int, _ handle: @escaping @Sendable (InMemoryBroker.Held) async -> Disposition
+    ) async throws(BusError) {
+        precondition((1...BusLimits.prefetch).contains(prefetch), "a consumer needs 1...65535 messages in hand")
+        let mailbox = Mailbox<InMemoryBroker.Held>()
+        let number: Int
+        do {
+            number = try await whenReachable { host throws(BusError) in
+                try host.addConsumer(queue: queue, connection: connection, prefetch: prefetch, mailbox: mailbox)
+            }
+        } catch .cancelled {
+            return
+        }
+        await mailbox.forEach(limit: prefetch) { [broker, vhost] held in
+            let disposition = await handle(held)
+            broker.access(vhost) { $0.settle(held, disposition) }
+        }
+        broker.access(vhost) { $0.removeConsumer(number) }
+        if let failure = mailbox.failure { throw failure }
+    }
+
+    /// Runs `body` on the virtual host: at once, or when it can be reached again within `timeout`.
+    private func whenReachable<Value: Sendable>(
+        within timeout: Duration, _ what: String,
+        _ body: @escaping @Sendable (inout InMemoryBroker.VirtualHost) throws(BusError) -> Value
+    ) async throws(BusError) -> Value {
+        if Task.isCancelled { throw .cancelled }
+        if let outcome = attempt(body) { return try outcome.get() }
+        return try await withTimeLimit(timeout, what) { [self] in try await whenReachable(body) }
+    }
+
+    private func whenReachable<Value>(
+        _ body: (inout InMemoryBroker.VirtualHost) throws(BusError) -> Value
+    ) async throws(BusError) -> Value {
+        while true {
+            if Task.isCancelled { throw .cancelled }
+            let waiter = Mailbox<Void>()
+            let number = broker.access(vhost) { $0.nextNumber() }
+            if let outcome = attempt(waiter: (number, waiter), body) { return try outcome.get() }
+            let isReachable = await waiter.next() != nil
+            broker.access(vhost) { $0.connections[connection]?.waiters[number] = nil }
+            guard isReachable else { throw waiter.failure ?? .cancelled }
+        }
+    }
+
+    /// Runs `body` now, or notes the waiter and returns `nil` when the virtual host can't be reached.
+    private func attempt<Value>(
+        waiter: (number: Int, mailbox: Mailbox<Void>)? = nil,
+        _ body: (inout InMemoryBroker.VirtualHost) throws(BusError) -> Value
+    ) -> Result<Value, BusError>? {
+        broker.access(vhost) { host -> Result<Value, BusError>? in
+            guard host.connections[connection] != nil else { return .failure(.closed) }
+            guard host.isReachable else {
+                if let waiter { host.connections[connection]?.waiters[waiter.number] = waiter.mailbox }
+                return nil
+            }
+            do throws(BusError) {
+                return .success(try body(&host))
+            } catch {
+                return .failure(error)
+            }
+        }
+    }
+
+    private func withTimeLimit<Value: Sendable>(
+        _ timeout: Duration, _ what: String, _ body: @escaping @Sendable () async throws -> Value
+    ) async throws(BusError) -> Value {
+        let clock = broker.clock
+        let outcome = await withTaskGroup(of: Result<Value, BusError>?.self) { group in
+            group.addTask {
+                do {
+                    return .success(try await body())
+                } catch let error as BusError {
+                    return .failure(error)
+                } catch {
+                    return .failure(.cancelled)
+                }
+            }
+            group.addTask { [self] in
+                do {
+                    try await clock.sleep(for: timeout)
+                } catch {
+                    return nil
+                }
+                return .failure(isConnected ? .timedOut(what) : .disconnected("\(what): the broker is out of reach"))
+            }
+            var first: Result<Value, BusError>?
+            while first == nil, let next = await group.next() { first = next }
+            group.cancelAll()
+            return first
+        }
+        guard let outcome else { throw .cancelled }
+        return try outcome.get()
+    }
+
+    private func enter() throws(BusError) {
+        let isFull = broker.access(vhost) { host in
+            guard let connection = host.connections[connection] else { return false }
+            if connection.inFlight == BusLimits.publishesInFlight { return true }
+            host.connections[self.connection]?.inFlight += 1
+            return false
+        }
+        if isFull { throw .tooManyInFlight("\(BusLimits.publishesInFlight) publishes and calls on one connection") }
+    }
+
+    private func leave() {
+        broker.access(vhost) { $0.connections[connection]?.inFlight -= 1 }
+    }
+}
+
+extension Envelope {
+    /// When whoever calls with this envelope stops waiting: its own deadline or `timeout` from `now`, whichever is first.
+    package func callDeadline(within timeout: Duration, now: Date) -> Date {
+        let limit = now.addingTimeInterval(timeout / .seconds(1))
+        return deadline.map { min($0, limit) } ?? limit
+    }
+}

@@ -1,0 +1,243 @@
+import CellProtocol
+package import CloudModel
+package import FoundationEssentials
+package import PlacementCore
+import PostgresClient
+package import ServerLifecycle
+
+extension PostgresRootStore {
+    package func place(
+        limit: Int, now: Date,
+        plan: @Sendable ([PendingBuild], PlacementSnapshot) -> [[HostName]]
+    ) async throws -> [PlacedBuild] {
+        try await pool.transaction { transaction in
+            let waiting = try await takeWaiting(limit: limit, in: transaction)
+            guard !waiting.isEmpty else { return [] }
+            let snapshot = try await snapshot(in: transaction)
+            let plans = plan(waiting.map(\.pending), snapshot)
+            var placed: [PlacedBuild] = []
+            for (build, candidates) in zip(waiting, plans) {
+                if let host = try await claim(candidates, for: build, on: snapshot, in: transaction) {
+                    placed.append(try await markPlaced(build, on: host, now: now, in: transaction))
+                } else {
+                    let fault = InstanceFault(
+                        message: "No valid host was found. \(build.failure ?? "There are not enough hosts available.")",
+                        createdAt: now)
+                    try await fail(build, fault, now: now, in: transaction)
+                }
+            }
+            return placed
+        }
+    }
+
+    package func unacknowledged(before: Date, limit: Int) async throws -> [PlacedBuild] {
+        let rows = try await pool.query(
+            """
+            select build, cell from scheduler.build_requests
+            where state = 'placed' and placed_at < \(before) order by placed_at limit \(limit)
+            """)
+        return try rows.map { PlacedBuild(specification: try $0.json("build"), cell: try Self.cell($0.get("cell"))) }
+    }
+
+    package func acknowledge(_ builds: [PlacedBuild]) async throws {
+        guard !builds.isEmpty else { return }
+        let statements = builds.flatMap { build -> [Statement] in
+            let instance = build.specification.instance
+            return [
+                """
+                update scheduler.build_requests set state = 'sent'
+                where instance_id = \(instance.id) and epoch = \(instance.epoch) and state = 'placed'
+                """,
+                """
+                update directory.instances set cell = \(build.cell.description), host = \(instance.host?.text)
+                where id = \(instance.id) and cell is null and deleted_at is null
+                    and exists (select 1 from scheduler.build_requests b
+                        where b.instance_id = \(instance.id) and b.epoch = \(instance.epoch))
+                """,
+            ]
+        }
+        _ = try await pool.pipelineTransaction(statements + [Self.nudge(.commands)])
+    }
+
+    package func refuse(_ build: PlacedBuild, reason: String, now: Date) async throws {
+        let instance = build.specification.instance
+        try await pool.transaction { transaction in
+            try await retry(
+                instance.id, epoch: instance.epoch, failedHost: instance.host, reason: reason, now: now, in: transaction
+            )
+        }
+    }
+
+    // MARK: Steps inside a transaction
+
+    /// A build request that is locked by this transaction.
+    struct WaitingBuild {
+        var specification: BuildSpecification
+        var pending: PendingBuild
+        /// Of the directory's row.
+        var version: Int64
+        var epoch: Int
+        /// Why the last attempt failed.
+        var failure: String?
+    }
+
+    private func takeWaiting(limit: Int, in transaction: PostgresTransaction) async throws -> [WaitingBuild] {
+        let rows = try await transaction.query(
+            """
+            select b.build, b.forced_host, b.wanted_zone, b.excluded_hosts, b.epoch, i.version
+            from scheduler.build_requests b join directory.instances i on i.id = b.instance_id
+            where b.state = 'waiting' order by b.created_at limit \(limit)
+            for update of b skip locked
+            """)
+        return try rows.map(Self.waitingBuild)
+    }
+
+    private static func waitingBuild(_ row: Row) throws -> WaitingBuild {
+        let specification: BuildSpecification = try row.json("build")
+        let instance = specification.instance
+        let excluded: [String] = try row.get("excluded_hosts")
+        let forced: String? = try row.get("forced_host")
+        return WaitingBuild(
+            specification: specification,
+            pending: PendingBuild(
+                id: instance.id,
+                request: PlacementRequest(
+                    resources: instance.flavor.resources, availabilityZone: try row.get("wanted_zone"),
+                    forcedHost: forced.map { HostName($0) }, excludedHosts: Set(excluded.map { HostName($0) }))),
+            version: try row.get("version"), epoch: try row.get("epoch"), failure: instance.fault?.message)
+    }
+
+    private func snapshot(in transaction: PostgresTransaction) async throws -> PlacementSnapshot {
+        let rows = try await transaction.query(
+            """
+            select h.name, h.cell, h.availability_zone,
+                h.is_enabled and h.is_up and c.is_enabled and c.health <> 'down' as is_eligible,
+                i.class, i.total, i.reserved, i.allocation_ratio, i.used
+            from directory.hosts h join directory.cells c on c.path = h.cell
+            join placement.inventories i on i.provider_id = h.id order by h.name
+            """)
+        var hosts: [PlacementSnapshot.Host] = []
+        for row in rows {
+            let name = HostName(try row.get("name"))
+            if hosts.last?.name != name {
+                hosts.append(
+                    PlacementSnapshot.Host(
+                        name: name, cell: try Self.cell(row.get("cell")),
+                        availabilityZone: try row.get("availability_zone"), isEligible: try row.get("is_eligible"),
+                        resources: [:]))
+            }
+            hosts[hosts.count - 1].resources[try row.get("class")] = PlacementSnapshot.Resource(
+                total: try row.get("total"), reserved: try row.get("reserved"),
+                allocationRatio: try row.get("allocation_ratio"), used: try row.get("used"))
+        }
+        return PlacementSnapshot(hosts: hosts)
+    }
+
+    /// The first candidate whose claim was not lost to somebody else.
+    private func claim(
+        _ candidates: [HostName], for build: WaitingBuild, on snapshot: PlacementSnapshot,
+        in transaction: PostgresTransaction
+    ) async throws -> PlacementSnapshot.Host? {
+        let resources = build.pending.request.resources.sorted { $0.key < $1.key }
+        for candidate in candidates {
+            let isClaimed: Bool? = try await transaction.query(
+                """
+                select placement.claim(\(build.pending.id), p.id, \(resources.map(\.key)), \(resources.map(\.value)))
+                from placement.providers p where p.name = \(candidate.text)
+                """
+            ).scalar()
+            if isClaimed == true { return snapshot.hosts.first { $0.name == candidate } }
+        }
+        return nil
+    }
+
+    private func markPlaced(
+        _ build: WaitingBuild, on host: PlacementSnapshot.Host, now: Date, in transaction: PostgresTransaction
+    ) async throws -> PlacedBuild {
+        var specification = build.specification
+        specification.instance.host = host.name
+        specification.instance.availabilityZone = host.availabilityZone
+        specification.instance.epoch = build.epoch + 1
+        specification.instance.version = build.version + 1
+        specification.instance.state = .scheduling
+        specification.instance.fault = nil
+        specification.instance.updatedAt = now
+        let id = specification.instance.id
+        _ = try await transaction.pipeline([
+            """
+            update scheduler.build_requests set state = 'placed', build = \(PostgresJSON(specification)),
+                cell = \(host.cell.description), host = \(host.name.text), epoch = \(build.epoch + 1), placed_at = \(now)
+            where instance_id = \(id)
+            """,
+            "update directory.instances set version = \(build.version + 1), updated_at = \(now) where id = \(id)",
+        ])
+        return PlacedBuild(specification: specification, cell: host.cell)
+    }
+
+    /// The server ends in ERROR; its build request stays as its document until it is deleted.
+    private func fail(
+        _ build: WaitingBuild, _ fault: InstanceFault, now: Date, in transaction: PostgresTransaction
+    ) async throws {
+        var specification = build.specification
+        specification.instance.state = ServerState(vm: .error, task: nil, power: .noState)
+        specification.instance.fault = fault
+        specification.instance.host = nil
+        specification.instance.version = build.version + 1
+        specification.instance.updatedAt = now
+        let state = specification.instance.state
+        _ = try await transaction.pipeline([
+            """
+            update scheduler.build_requests set state = 'failed', build = \(PostgresJSON(specification)), cell = null, host = null
+            where instance_id = \(build.pending.id)
+            """,
+            """
+            update directory.instances set version = \(build.version + 1), updated_at = \(now), cell = null, host = null,
+                status = \(state.status), vm_state = \(state.vm.rawValue), task_state = null
+            where id = \(build.pending.id)
+            """,
+        ])
+    }
+
+    /// An attempt ended without a server: releases its claim, then the next host, or ERROR, or the end of a server that
+    /// its user has deleted meanwhile. An attempt that is not the current one is ignored.
+    func retry(
+        _ id: ServerID, epoch: Int, failedHost: HostName?, reason: String, now: Date,
+        in transaction: PostgresTransaction
+    ) async throws {
+        let rows = try await transaction.query(
+            """
+            select b.build, b.forced_host, b.wanted_zone, b.excluded_hosts, b.epoch, b.attempts, i.version
+            from scheduler.build_requests b join directory.instances i on i.id = b.instance_id
+            where b.instance_id = \(id) and b.epoch = \(epoch) and b.state in ('placed', 'sent') for update of b, i
+            """)
+        guard let row = rows.first else { return }
+        var build = try Self.waitingBuild(row)
+        if try await isDeleteWanted(id, in: transaction) {
+            return try await finish(id, now: now, in: transaction)
+        }
+        _ = try await transaction.query("select placement.release(\(id))")
+        let attempts: Int = try row.get("attempts") + 1
+        guard attempts < Self.attemptLimit, build.pending.request.forcedHost == nil else {
+            let message = "Exceeded maximum number of retries. The last attempt said: \(reason)"
+            return try await fail(build, InstanceFault(message: message, createdAt: now), now: now, in: transaction)
+        }
+        build.specification.instance.fault = InstanceFault(message: reason, createdAt: now)
+        _ = try await transaction.pipeline([
+            """
+            update scheduler.build_requests set state = 'waiting', build = \(PostgresJSON(build.specification)),
+                attempts = \(attempts), excluded_hosts = excluded_hosts || \(failedHost.map { [$0.text] } ?? []),
+                cell = null, host = null, placed_at = null
+            where instance_id = \(id)
+            """,
+            "update directory.instances set cell = null, host = null, updated_at = \(now) where id = \(id)",
+            Self.nudge(.buildRequests),
+        ])
+    }
+
+    static func cell(_ text: String?) throws -> CellPath {
+        guard let text, let path = CellPath(text) else {
+            throw StoredValueError(what: "cell path", value: text ?? "nothing")
+        }
+        return path
+    }
+}

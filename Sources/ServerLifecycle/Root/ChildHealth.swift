@@ -1,0 +1,67 @@
+package import CellProtocol
+package import FoundationEssentials
+
+/// What a parent thinks of one child, from its pulse alone: a small machine that requests read and never compute.
+///
+/// Up while heartbeats come; slow when they come late or say that the database is slow; down when they stay away or say
+/// that the database is gone.
+package struct ChildHealth: Sendable, Equatable {
+    /// Without a heartbeat for so long, a child is down (seconds).
+    package static let silenceLimit: TimeInterval = 3
+    /// A database answer that takes this long makes a child slow (milliseconds).
+    package static let slowDatabaseMilliseconds: Double = 500
+
+    package struct View: Sendable, Equatable {
+        package var health: CellStatus.Health
+        package var reason: String?
+        package init(health: CellStatus.Health, reason: String?) {
+            self.health = health
+            self.reason = reason
+        }
+    }
+
+    package private(set) var view: View
+    package private(set) var since: Date
+    package private(set) var heartbeat: CellHeartbeat?
+    private var heardAt: Date?
+
+    package init(view: View, since: Date, heartbeat: CellHeartbeat?) {
+        self.view = view
+        self.since = since
+        self.heartbeat = heartbeat
+    }
+
+    /// Takes a heartbeat that arrived at `now`.
+    /// - Returns: whether something changed that others should learn.
+    package mutating func hear(_ heartbeat: CellHeartbeat, at now: Date) -> Bool {
+        heardAt = now
+        let old = self.heartbeat
+        self.heartbeat = heartbeat
+        let isNews =
+            old?.conductorsUp != heartbeat.conductorsUp || old?.hostsUp != heartbeat.hostsUp
+            || old?.hosts != heartbeat.hosts || old?.version != heartbeat.version
+        return judge(at: now) || isNews
+    }
+
+    /// Looks at the clock.
+    /// - Returns: whether the view changed.
+    package mutating func judge(at now: Date) -> Bool {
+        let next = verdict(at: now)
+        guard next != view else { return false }
+        view = next
+        since = now
+        return true
+    }
+
+    private func verdict(at now: Date) -> View {
+        guard let heardAt, let heartbeat else { return View(health: .down, reason: view.reason ?? "not heard of yet") }
+        if now.timeIntervalSince(heardAt) > Self.silenceLimit {
+            return View(health: .down, reason: "no heartbeat from its supervisor")
+        }
+        if !heartbeat.isDatabaseUp { return View(health: .down, reason: "its database does not answer") }
+        if heartbeat.databaseMilliseconds > Self.slowDatabaseMilliseconds {
+            return View(health: .slow, reason: "its database is slow")
+        }
+        return View(health: .up, reason: nil)
+    }
+}

@@ -1,0 +1,113 @@
+package import CellProtocol
+package import CloudModel
+package import FoundationEssentials
+package import PlacementCore
+
+/// The root's database as its supervisor uses it: build requests, claims, the directory, commands to cells.
+///
+/// Every method is one transaction. Adapter: `PostgresRootStore`.
+package protocol RootStore: Sendable {
+    associatedtype Changes: AsyncSequence<RootChange, Never> & Sendable
+
+    // MARK: cells
+
+    func cells() async throws -> [CellMapping]
+    /// Adds a mapping or changes its endpoint; what was applied of its events stays. Tells ``changes()``.
+    func putCell(_ path: CellPath, bus: CellMapping.Endpoint, now: Date) async throws -> Bool
+    func removeCell(_ path: CellPath) async throws -> Bool
+    func setHealth(
+        of path: CellPath, _ health: CellStatus.Health, reason: String?, since: Date, heartbeat: CellHeartbeat?
+    ) async throws
+
+    // MARK: scheduling
+
+    /// Takes up to `limit` servers that wait for a host (those of other schedulers are passed over), plans them, claims
+    /// hosts in the plan's order and marks each `placed` or, with no host left, failed. One transaction.
+    func place(
+        limit: Int, now: Date,
+        plan: @Sendable ([PendingBuild], PlacementSnapshot) -> [[HostName]]
+    ) async throws -> [PlacedBuild]
+
+    /// Servers that were placed and not acknowledged since `before`: another scheduler's, or our own that was cut off.
+    func unacknowledged(before: Date, limit: Int) async throws -> [PlacedBuild]
+
+    /// The cell has them in its database.
+    func acknowledge(_ builds: [PlacedBuild]) async throws
+
+    /// The cell can't take them: the claim is released and the next host is tried, or the server fails.
+    func refuse(_ build: PlacedBuild, reason: String, now: Date) async throws
+
+    // MARK: events
+
+    /// Applies events of one cell in order, as one transaction, if the first follows what was applied.
+    /// - Returns: the newest sequence that is applied now; events already applied are passed over.
+    func apply(_ events: [SequencedEvent], from cell: CellPath, now: Date) async throws -> Int64
+
+    // MARK: commands
+
+    /// Commands whose time has come, for cells in `cells`; each is hidden until `retryAt`.
+    func dueCommands(cells: [CellPath], now: Date, retryAt: Date, limit: Int) async throws -> [QueuedCommand]
+    /// The cell has it, durably.
+    func complete(_ command: QueuedCommand) async throws
+    /// The cell knows no such server: what the root keeps of it is released.
+    func completeUnknown(_ command: QueuedCommand, now: Date) async throws
+
+    /// Nudges: something changed that the named loop should look at. A nudge may be spurious; lost ones are covered by
+    /// timers. Ends when the task is cancelled.
+    func changes() -> Changes
+}
+
+package enum RootChange: Sendable, Equatable {
+    case buildRequests, commands, cells
+    /// The connection was lost for a while: look at everything.
+    case unknown
+}
+
+/// A server that waits for a host.
+package struct PendingBuild: Sendable, Equatable {
+    package var id: ServerID
+    package var request: PlacementRequest
+
+    package init(id: ServerID, request: PlacementRequest) {
+        self.id = id
+        self.request = request
+    }
+}
+
+/// A server with a claimed host, to be sent to the host's cell until that has acknowledged it.
+package struct PlacedBuild: Sendable, Equatable {
+    package var specification: BuildSpecification
+    package var cell: CellPath
+    package var projectID: ProjectID { specification.instance.projectID }
+
+    package init(specification: BuildSpecification, cell: CellPath) {
+        self.specification = specification
+        self.cell = cell
+    }
+}
+
+/// An accepted request on its way to a cell.
+package struct QueuedCommand: Sendable, Equatable {
+    package var id: Int64
+    package var cell: CellPath
+    package var serverID: ServerID
+    package var action: ServerAction
+    package var requestID: String
+    package var userID: String
+    package var projectID: String
+    package var roles: [String]
+
+    package init(
+        id: Int64, cell: CellPath, serverID: ServerID, action: ServerAction, requestID: String, userID: String,
+        projectID: String, roles: [String]
+    ) {
+        self.id = id
+        self.cell = cell
+        self.serverID = serverID
+        self.action = action
+        self.requestID = requestID
+        self.userID = userID
+        self.projectID = projectID
+        self.roles = roles
+    }
+}

@@ -1,0 +1,75 @@
+import CellProtocol
+import CloudModel
+import FoundationEssentials
+import Logging
+import PlacementCore
+import Primitives
+import ServerLifecycle
+
+/// Places waiting servers on hosts and sends them to the hosts' cells until these have them.
+struct BuildScheduler: Sendable {
+    /// Servers placed in one transaction.
+    static let batchLimit = 50
+    /// A build that was placed this long ago and not acknowledged is sent again (seconds).
+    static let resendAfter: TimeInterval = 5
+    /// Time that a cell has to take a batch (seconds).
+    static let sendLimit: TimeInterval = 5
+
+    let store: any RootStore
+    let router: ChildRouter
+    let wallClock: any WallClock
+    let logger: Logger
+
+    /// - Returns: whether more waits.
+    func turn() async throws -> Bool {
+        let now = wallClock.now()
+        let placed = try await store.place(limit: Self.batchLimit, now: now) { pending, snapshot in
+            var random = SystemRandomNumberGenerator()
+            return CandidatePlanner().plan(pending.map(\.request), on: snapshot, using: &random)
+        }
+        await send(placed)
+        let overdue = try await store.unacknowledged(
+            before: now.addingTimeInterval(-Self.resendAfter), limit: Self.batchLimit)
+        await send(overdue)
+        return placed.count == Self.batchLimit
+    }
+
+    private func send(_ builds: [PlacedBuild]) async {
+        await withTaskGroup(of: Void.self) { group in
+            for (cell, batch) in Dictionary(grouping: builds, by: \.cell) {
+                group.addTask { await self.send(batch, to: cell) }
+            }
+        }
+    }
+
+    private func send(_ builds: [PlacedBuild], to cell: CellPath) async {
+        let context = CellCallContext(
+            requestID: builds.first?.specification.requestID ?? "-", caller: nil,
+            deadline: wallClock.now().addingTimeInterval(Self.sendLimit))
+        do {
+            let reply = try await router.send(
+                BuildRequest(builds: builds.map(\.specification)), to: cell, context: context)
+            let accepted = Set(reply.accepted)
+            try await store.acknowledge(builds.filter { accepted.contains($0.specification.instance.id) })
+            for refusal in reply.refused {
+                guard let build = builds.first(where: { $0.specification.instance.id == refusal.id }) else { continue }
+                try await store.refuse(build, reason: refusal.reason, now: wallClock.now())
+            }
+        } catch CellError.unreachable {
+            // Known to be down before anything was sent: another host, in another cell, can have them.
+            for build in builds { await giveBack(build, reason: "cell \(cell) is down") }
+        } catch {
+            // It may have them. They are sent again, the same to the same cell, until it says so.
+            logger.warning(
+                "builds are not acknowledged yet", metadata: ["cell": "\(cell)", "error": "\(ErrorChain(error))"])
+        }
+    }
+
+    private func giveBack(_ build: PlacedBuild, reason: String) async {
+        do {
+            try await store.refuse(build, reason: reason, now: wallClock.now())
+        } catch {
+            logger.warning("a claim is not given back yet", metadata: ["error": "\(ErrorChain(error))"])
+        }
+    }
+}
