@@ -38,7 +38,7 @@ extension Connection {
 
     /// The client's own limit: what the server should have enforced for each statement, and a grace.
     func timeLimit(statements count: Int) -> Duration? {
-        configuration.statementTimeout.map { $0 * count + Self.serverGrace }
+        configuration.statementTimeout.map { $0 * count + configuration.serverGrace }
     }
 
     /// Sends the statements in one go and waits for all answers. On an error the server skips what comes after it.
@@ -109,7 +109,7 @@ extension Connection {
             request.request()
             cancelReturned(id)
         }
-        let deadline = MonotonicTime.now().advanced(by: Self.cancelGrace)
+        let deadline = MonotonicTime.now().advanced(by: configuration.serverGrace)
         if !started || reactor.schedule(deadline, { [weak self] in self?.expire(id) }) == nil { expire(id) }
     }
 
@@ -134,7 +134,7 @@ extension Connection {
     /// Reads what arrived. Runs under the mutex.
     func receive(_ state: inout State) -> [Action] {
         guard let handle = state.handle else { return [] }
-        let alive = PQconsumeInput(handle.raw) == 1
+        let alive = state.exchange == nil ? handle.readWhileIdle() : PQconsumeInput(handle.raw) == 1
         var actions = notifications(handle)
         if alive, state.wantsWrite { flush(&state, handle) }
         while state.exchange != nil, state.exchange?.settled == nil, PQisBusy(handle.raw) == 0 {
@@ -156,17 +156,23 @@ extension Connection {
 
     private func take(_ result: ResultBox, _ handle: LibpqHandle, _ state: inout State) -> [Action] {
         let status = PQresultStatus(result.raw)
+        if [PGRES_COPY_IN, PGRES_COPY_OUT, PGRES_COPY_BOTH].contains(status) {
+            // There is no way out of it but to end the session.
+            return shutDown(&state, .encoding("COPY is not supported"))
+        }
         if status == PGRES_PIPELINE_SYNC {
             state.transactionStatus = handle.transactionStatus
             return settle(&state)
         }
-        let step = state.exchange?.steps.popFirst()
+        guard let step = state.exchange?.steps.popFirst() else {
+            return shutDown(&state, .connection("more answers than statements"))
+        }
         let worked = status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK
         switch step {
         case .run where worked: state.exchange?.results.append(result)
         case .prepare(let key, let name) where !worked: state.cache.forget(key, name: name)
         case .deallocate(let name) where !worked: state.cache.doom(name)
-        case .run, .prepare, .deallocate, nil: break
+        case .run, .prepare, .deallocate: break
         }
         if !worked, status != PGRES_PIPELINE_ABORTED, state.exchange?.error == nil {
             let failure = PostgresError.refusal(result.raw, status)
@@ -231,15 +237,13 @@ extension PostgresError {
     )
 
     static func refusal(_ result: OpaquePointer, _ status: ExecStatusType) -> PostgresError {
-        switch status {
-        case PGRES_EMPTY_QUERY: .encoding("an empty statement")
-        case PGRES_COPY_IN, PGRES_COPY_OUT, PGRES_COPY_BOTH: .encoding("COPY is not supported")
-        default: from(result)
-        }
+        status == PGRES_EMPTY_QUERY ? .encoding("an empty statement") : from(result)
     }
 
     func marksStalePlan(_ result: OpaquePointer) -> Bool {
-        guard sqlState == .featureNotSupported, let function = PQresultErrorField(result, 82) else { return false }
+        guard sqlState == .featureNotSupported, let function = PQresultErrorField(result, Self.functionField) else {
+            return false
+        }
         return String(cString: function) == "RevalidateCachedQuery"
     }
 }

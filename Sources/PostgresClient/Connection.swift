@@ -35,11 +35,6 @@ final class Connection: ReactorHandler {
         var transactionStatus = TransactionStatus.none
     }
 
-    /// How long after the server should have stopped a statement the client gives up on the server.
-    static let serverGrace: Duration = .seconds(5)
-    /// How long a cancelled statement may take to end before its connection is dropped.
-    static let cancelGrace: Duration = .seconds(5)
-
     let configuration: PostgresConfiguration
     let reactor: Reactor
     let events: Events
@@ -84,9 +79,9 @@ final class Connection: ReactorHandler {
         let (alive, actions) = state.withLock { state -> (Bool, [Action]) in
             guard state.phase == .ready, let handle = state.handle else { return (false, []) }
             guard handle.hasSomethingToRead else { return (true, []) }
-            let consumed = PQconsumeInput(handle.raw) == 1
+            let isFine = handle.readWhileIdle() && !handle.hasSomethingToRead
             let actions = notifications(handle)
-            if consumed, !handle.hasSomethingToRead { return (true, actions) }
+            if isFine { return (true, actions) }
             return (false, actions + shutDown(&state, handle.connectionError()))
         }
         for action in actions { action() }

@@ -52,6 +52,7 @@ final class Lending: Sendable {
     /// Connections that are open or being opened.
     var connectionCount: Int { state.withLock { $0.total } }
     var waiterCount: Int { state.withLock { $0.waiters.count } }
+    var lentCount: Int { state.withLock { $0.lent.count } }
 
     /// A live connection for the caller alone, until `giveBack`.
     func borrow() async throws(PostgresError) -> Connection {

@@ -61,13 +61,4 @@ extension PostgresError {
             state.isSerializationConflict || state.endsSession || state.category == "53" || state == .lockNotAvailable
         }
     }
-
-    /// This error ends the session it happened on.
-    var breaksConnection: Bool {
-        switch self {
-        case .connection, .commitOutcomeUnknown: true
-        case .server(let state, _, _, _): state.endsSession
-        case .poolExhausted, .timedOut, .cancelled, .decoding, .encoding, .closed: false
-        }
-    }
 }

@@ -42,6 +42,7 @@ package final class PostgresPool: Sendable {
     }
 
     /// Runs statements in one round trip. Without a transaction command among them they take effect all or not at all.
+    @discardableResult
     package func pipeline(_ statements: [Statement]) async throws(PostgresError) -> [Rows] {
         guard !statements.isEmpty else { return [] }
         return try await run(statements).map(Rows.init)
@@ -49,6 +50,7 @@ package final class PostgresPool: Sendable {
 
     /// Runs statements as one transaction in one round trip, BEGIN and COMMIT included. Not repeated when it loses against
     /// another transaction. A ``PostgresError/commitOutcomeUnknown(_:)`` or ``PostgresError/cancelled`` may have committed.
+    @discardableResult
     package func pipelineTransaction(
         _ statements: [Statement], isolation: TransactionIsolation = .readCommitted
     ) async throws(PostgresError) -> [Rows] {
@@ -64,6 +66,7 @@ package final class PostgresPool: Sendable {
     /// up to `retries` times with a jittered wait between; so it must do nothing but use the transaction. BEGIN travels
     /// with the first statement, and a body that sends nothing costs nothing. Throws what `body` throws, and
     /// ``PostgresError`` for BEGIN and COMMIT; a ``PostgresError/commitOutcomeUnknown(_:)`` may have committed.
+    @discardableResult
     package func transaction<R: Sendable>(
         isolation: TransactionIsolation = .readCommitted, retries: Int = 3,
         _ body: (PostgresTransaction) async throws -> R
