@@ -165,7 +165,8 @@ extension Connection {
             return settle(&state)
         }
         guard let step = state.exchange?.steps.popFirst() else {
-            return shutDown(&state, .connection("more answers than statements"))
+            // After the server's own last word libpq adds one of its own.
+            return shutDown(&state, state.exchange?.error ?? .from(result.raw))
         }
         let worked = status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK
         switch step {
