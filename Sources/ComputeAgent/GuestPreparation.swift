@@ -11,6 +11,8 @@ package protocol GuestPreparation: Sendable {
     func prepare(_ guest: GuestSpecification) async throws(GuestFailure) -> GuestDefinition
     /// Makes again what a reboot of the host took away (taps, bridges, address service), for a guest whose disk is here.
     func restore(_ guest: GuestSpecification) async throws(GuestFailure) -> GuestDefinition
+    /// After a start of the agent or of the host: makes the networks of the guests that are here.
+    func resume() async throws(GuestFailure)
     /// Removes everything of the server from this host; success when nothing is here.
     func remove(_ id: ServerID) async throws(GuestFailure)
     /// Free for guests' disks, GiB in whole.
@@ -50,6 +52,8 @@ package struct SimulatedGuestPreparation: GuestPreparation {
     package func restore(_ guest: GuestSpecification) async throws(GuestFailure) -> GuestDefinition {
         try await prepare(guest)
     }
+
+    package func resume() async throws(GuestFailure) {}
 
     package func remove(_: ServerID) async throws(GuestFailure) {}
 

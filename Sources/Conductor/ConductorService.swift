@@ -1,4 +1,6 @@
+import CellProtocol
 package import CloudModel
+import FoundationEssentials
 package import Logging
 package import MessageBus
 package import Primitives
@@ -6,8 +8,14 @@ package import ServerLifecycle
 import ServiceLifecycle
 
 /// Runs and resumes the sagas of a leaf cell, and is the only one who commands its compute agents.
+///
+/// Sequence: a saga appears in the database → claimed with a lease, its first step logged (one transaction) → command to
+/// the host, repeated until it answers → result, logged together with what it means for the server and the news of it
+/// (one transaction, for all results that came meanwhile). Any number of conductors share a cell: a result goes to
+/// whichever is free, the server's row lock orders them, and leases only say who repeats commands and watches the time.
 package struct ConductorService: Service {
     private let cell: CellPath
+    private let name: String
     private let store: any CellStore
     private let bus: any MessageBus
     private let clock: any Clock<Duration>
@@ -18,12 +26,14 @@ package struct ConductorService: Service {
 
     /// - Parameters:
     ///   - cell: the leaf that it serves.
+    ///   - name: of this conductor among those of the cell; the same after a restart, so that it goes on at once.
     ///   - bus: a connection to the leaf's own virtual host.
     package init(
-        cell: CellPath, store: any CellStore, bus: any MessageBus, clock: any Clock<Duration>,
+        cell: CellPath, name: String, store: any CellStore, bus: any MessageBus, clock: any Clock<Duration>,
         wallClock: any WallClock, ids: any IDSource, settings: ConductorSettings = ConductorSettings(), logger: Logger
     ) {
         self.cell = cell
+        self.name = name
         self.store = store
         self.bus = bus
         self.clock = clock
@@ -33,10 +43,118 @@ package struct ConductorService: Service {
         self.logger = logger
     }
 
-    /// Works until cancelled or asked to stop gracefully; goes on by itself when database or broker come back.
+    /// Works until cancelled or asked to stop gracefully; goes on by itself when database or broker come back. After a
+    /// graceful stop its sagas are free at once, otherwise when their leases have run out.
     package func run() async throws {
-        try await cancelWhenGracefulShutdown {
+        let inbox = ReportInbox()
+        let metrics = ConductorMetrics()
+        let outlet = CommandOutlet(
+            bus: bus, ids: ids, sender: "conductor@\(cell)", timeout: settings.publishTimeout, metrics: metrics,
+            logger: logger)
+        var loop = ConductorLoop(
+            cell: cell, lease: SagaLease(owner: name, duration: settings.leaseDuration), store: store, bus: bus,
+            clock: clock, wallClock: wallClock, settings: settings, inbox: inbox, outlet: outlet, metrics: metrics,
+            logger: logger)
+        logger.notice("conductor starts", metadata: ["conductor": "\(name)"])
+        await withGracefulShutdownHandler {
+            await withTaskGroup(of: Void.self) { group in
+                group.addTask { await receive(inbox, metrics) }
+                group.addTask { await listen(inbox) }
+                group.addTask { await tick(inbox) }
+                group.addTask { await outlet.run() }
+                await loop.run()
+                group.cancelAll()
+            }
+        } onGracefulShutdown: {
+            inbox.stop()
+        }
+    }
+
+    // MARK: What wakes the loop
+
+    private func receive(_ inbox: ReportInbox, _ metrics: ConductorMetrics) async {
+        await persistently("reports can't be received") {
             try await bus.declare(.cell)
+            try await bus.consume(queue: CellTopology.conductorQueue, prefetch: settings.prefetch) {
+                await take($0, inbox, metrics)
+            }
+        }
+    }
+
+    private func listen(_ inbox: ReportInbox) async {
+        await persistently("no nudges from the database") {
+            try await store.listen(.sagas) { inbox.nudge() }
+        }
+    }
+
+    private func tick(_ inbox: ReportInbox) async {
+        inbox.nudge()
+        while !Task.isCancelled {
+            do {
+                try await clock.sleep(for: settings.tick)
+            } catch {
+                return
+            }
+            inbox.tick()
+        }
+    }
+
+    /// Does it again, with a growing wait, until cancelled.
+    private func persistently(_ complaint: Logger.Message, _ body: () async throws -> Void) async {
+        let backoff = Backoff()
+        var random = SystemRandomNumberGenerator()
+        var attempt = 0
+        while !Task.isCancelled {
+            let start = wallClock.now()
+            do {
+                try await body()
+            } catch {
+                if Task.isCancelled { return }
+                logger.warning(complaint, metadata: ["error": "\(ErrorChain(error))"])
+            }
+            if Task.isCancelled { return }
+            attempt = wallClock.now().timeIntervalSince(start) > 60 ? 0 : attempt + 1
+            do {
+                try await clock.sleep(for: backoff.delay(attempt: attempt, using: &random))
+            } catch {
+                return
+            }
+        }
+    }
+
+    // MARK: Reports
+
+    private func take(_ delivery: BusDelivery, _ inbox: ReportInbox, _ metrics: ConductorMetrics) async -> Disposition {
+        let envelope = delivery.envelope
+        guard let source = CellTopology.reportSource(routingKey: delivery.routingKey) else { return .reject }
+        do {
+            switch envelope.kind {
+            case StepResult.kind:
+                let result = try JSONDecoder().decode(StepResult.self, from: envelope.body)
+                return await inbox.deliver(.step(result), from: source.hostKey, requestID: envelope.requestID)
+            case GuestLifecycleReport.kind:
+                let report = try JSONDecoder().decode(GuestLifecycleReport.self, from: envelope.body)
+                return await inbox.deliver(.lifecycle(report), from: source.hostKey, requestID: envelope.requestID)
+            case AgentHeartbeat.kind:
+                let heartbeat = try JSONDecoder().decode(AgentHeartbeat.self, from: envelope.body)
+                guard CellTopology.hostKey(heartbeat.host.text) == source.hostKey else {
+                    metrics.countForeign()
+                    logger.warning(
+                        "host speaks for another", metadata: ["host": "\(source.hostKey)", "of": "\(heartbeat.host)"])
+                    return .reject
+                }
+                inbox.note(heartbeat)
+                return .acknowledge
+            default:
+                logger.warning("unknown report", metadata: ["bus.kind": "\(envelope.kind)"])
+                return .reject
+            }
+        } catch {
+            metrics.countUnreadable()
+            logger.error(
+                "unreadable report",
+                metadata: ["host": "\(source.hostKey)", "bus.kind": "\(envelope.kind)", "error": "\(error)"])
+            return .reject
         }
     }
 }

@@ -37,7 +37,8 @@ package enum ServerStateMachine {
     package static func allows(_ state: ServerState, _ event: Event) -> Bool { successor(state, event) != nil }
 
     private static func successor(_ state: ServerState, _ event: Event) -> ServerState? {
-        switch event {
+        guard state.vm != .deleted else { return nil }
+        return switch event {
         case .start: asked(state, from: [.stopped], task: .poweringOn)
         case .stop: asked(state, from: [.active, .error], task: .poweringOff)
         case .softReboot: state.power == .running ? asked(state, from: [.active], task: .rebooting) : nil
@@ -45,7 +46,7 @@ package enum ServerStateMachine {
             [.rebooting, .rebootStarted, .rebootingHard, .rebootStartedHard].contains(state.task)
                 ? ServerState(vm: state.vm, task: .rebootingHard, power: state.power)
                 : asked(state, from: [.active, .stopped, .error], task: .rebootingHard)
-        case .delete: state.vm == .deleted ? nil : ServerState(vm: state.vm, task: .deleting, power: state.power)
+        case .delete: ServerState(vm: state.vm, task: .deleting, power: state.power)
         case .hostChosen: building(state, task: .networking)
         case .spawnStarted: building(state, task: .spawning)
         case .spawned:

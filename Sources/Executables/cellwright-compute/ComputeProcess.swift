@@ -4,6 +4,7 @@ import CloudModel
 import ComputeAgent
 import FoundationEssentials
 import HypervisorDriver
+import LibvirtDriver
 import Logging
 import MessageBus
 import Primitives
@@ -29,6 +30,7 @@ struct ComputeProcess {
             journal: try StepJournal(directory: settings.stateDirectory + "/steps", now: wallClock.now()),
             inventory: { try await inventory(driver, preparation) },
             clock: ContinuousClock(), wallClock: wallClock, ids: ids, logger: shell.logger)
+        try await preparation.resume()
         let ops = OpsServer(
             settings: settings.ops, health: shell.health, metrics: shell.metrics, logger: shell.logger)
         try await shell.run([ops, agent])
@@ -43,6 +45,14 @@ struct ComputeProcess {
                 vcpus: settings.capacity?.vcpus ?? 64, memoryMiB: settings.capacity?.memoryMiB ?? 262_144,
                 hostname: settings.host, directory: settings.stateDirectory + "/guests")
             return (driver, SimulatedGuestPreparation(diskGiB: settings.capacity?.diskGiB ?? 10_000))
+        case "libvirt":
+            guard let virtType = VirtTypeSetting(rawValue: settings.hypervisor.virtType ?? "auto") else {
+                throw ValidationError("hypervisor.virtType is not auto, kvm or qemu")
+            }
+            let driver = LibvirtHypervisor(.init(uri: settings.hypervisor.uri ?? "qemu:///system", virtType: virtType))
+            let preparation = LinuxGuestPreparation(
+                directory: settings.stateDirectory, imageURL: settings.imageURL, commands: SystemCommands())
+            return (driver, preparation)
         default:
             throw ValidationError("hypervisor.driver: `\(settings.hypervisor.driver)` is not libvirt or simulated")
         }
@@ -52,6 +62,8 @@ struct ComputeProcess {
         _ driver: any HypervisorDriver, _ preparation: any GuestPreparation
     ) async throws -> HostInventory {
         let found = try await driver.capabilities()
+        shell.logger.info(
+            "hypervisor", metadata: ["virt.type": "\(found.virtType)", "virt.reason": "\(found.virtTypeReason)"])
         var diskGiB = settings.capacity?.diskGiB
         if diskGiB == nil { diskGiB = try await preparation.diskGiB() }
         let isSimulated = found.virtType == "simulated"

@@ -1,6 +1,6 @@
 /// RFC 3986 percent-coding.
 package enum PercentCoding {
-    /// nil when a `%` is not followed by two hexadecimal digits or the bytes are not UTF-8.
+    /// nil when a `%` is not followed by two hexadecimal digits, or the bytes are not UTF-8 or hold a NUL.
     package static func decode(_ text: some StringProtocol, plusIsSpace: Bool = false) -> String? {
         var output: [UInt8] = []
         var iterator = text.utf8.makeIterator()
@@ -15,6 +15,7 @@ package enum PercentCoding {
             default: output.append(byte)
             }
         }
+        guard !output.contains(0) else { return nil }
         return String(validating: output, as: UTF8.self)
     }
 

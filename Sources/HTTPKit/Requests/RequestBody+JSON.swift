@@ -23,11 +23,15 @@ extension APIContext {
             throw APIFault.tooLarge(limit: bodyLimit)
         }
         guard buffer.readableBytes > 0 else { throw APIFault.badRequest("The request has no body.") }
+        let value: JSONValue
         do {
-            return try JSONParser.parse(Array(buffer.readableBytesView))
+            value = try JSONParser.parse(Array(buffer.readableBytesView))
         } catch {
             throw APIFault.badRequest("The request body is not valid JSON: \(error).")
         }
+        // PostgreSQL's text can't hold it, and nobody needs it.
+        guard !value.holdsNUL else { throw APIFault.badRequest("The request body holds a NUL character.") }
+        return value
     }
 
     /// The member `key` of the request's body, which must be an object with nothing beside it.
@@ -41,6 +45,18 @@ extension APIContext {
     /// The request's body, which must be an object.
     package func jsonObject(_ request: Request) async throws -> JSONObjectReader {
         try JSONObjectReader(try await json(request), path: "body")
+    }
+}
+
+extension JSONValue {
+    /// Whether some text in it, keys included, has the character U+0000.
+    fileprivate var holdsNUL: Bool {
+        switch self {
+        case .null, .bool, .integer, .number: false
+        case .string(let text): text.utf8.contains(0)
+        case .array(let values): values.contains(where: \.holdsNUL)
+        case .object(let members): members.contains { $0.key.utf8.contains(0) || $0.value.holdsNUL }
+        }
     }
 }
 

@@ -16,7 +16,8 @@ extension PostgresRootStore: DirectoryStore {
             statement.append(Statement.joined(conditions, separator: " and "))
         }
         statement.append(raw: " order by " + order.map(\.sql).joined(separator: ", "))
-        statement.append(" limit \(max(0, query.limit))")
+        let limit: Statement = " limit \(max(0, query.limit))"
+        statement.append(limit)
         do {
             return try await pool.query(statement).map(DirectorySQL.row)
         } catch let error as PostgresError where error.sqlState == "2201B" {

@@ -15,6 +15,7 @@ extension PostgresRootStore {
             guard !waiting.isEmpty else { return [] }
             let snapshot = try await snapshot(in: transaction)
             let plans = plan(waiting.map(\.pending), snapshot)
+            try await lockProviders(of: plans, in: transaction)
             var placed: [PlacedBuild] = []
             for (build, candidates) in zip(waiting, plans) {
                 if let host = try await claim(candidates, for: build, on: snapshot, in: transaction) {
@@ -131,6 +132,14 @@ extension PostgresRootStore {
                 allocationRatio: try row.get("allocation_ratio"), used: try row.get("used"))
         }
         return PlacementSnapshot(hosts: hosts)
+    }
+
+    /// Every scheduler locks in the same order, so two of them wait for each other but never in a circle.
+    private func lockProviders(of plans: [[HostName]], in transaction: PostgresTransaction) async throws {
+        let names = Set(plans.joined().map(\.text)).sorted()
+        guard !names.isEmpty else { return }
+        _ = try await transaction.query(
+            "select 1 from placement.providers p where p.name = any(\(names)) order by p.id for update")
     }
 
     /// The first candidate whose claim was not lost to somebody else.

@@ -75,7 +75,7 @@ package struct LoggedEntry: Sendable, Equatable {
 
 /// A conductor's right to drive a saga, until it runs out or someone else takes the saga.
 package struct SagaLease: Sendable, Equatable {
-    /// One run of one conductor: a restarted one is another owner.
+    /// A conductor of the cell, by a name that it keeps when it is started again.
     package var owner: String
     /// Measured by the database's clock.
     package var duration: Duration
@@ -87,7 +87,7 @@ package struct SagaLease: Sendable, Equatable {
 }
 
 /// Something that was done to a server, as the API's instance actions show it.
-package struct InstanceActionRecord: Sendable, Equatable {
+package struct CellActionRecord: Sendable, Equatable {
     package var serverID: ServerID
     /// Nova's name for it: `create`, `start`, `lock` ...
     package var action: String

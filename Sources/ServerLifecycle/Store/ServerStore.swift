@@ -21,21 +21,18 @@ package protocol ServerStore: Sendable {
     /// - Returns: those kept, with whether their host is up.
     func renew(_ lease: SagaLease, _ sagas: [SagaID]) async throws(CellStoreError) -> [SagaID: Bool]
 
-    /// Gives leases back at once, for a clean stop.
-    func release(owner: String, _ sagas: [SagaID]) async throws(CellStoreError)
+    /// Gives all of an owner's leases back at once: when it stops, and when it starts again after a crash.
+    func release(owner: String) async throws(CellStoreError)
 
     /// Those that exist and are not deleted, without locks, in no order.
-    func instances(_ ids: [ServerID]) async throws(CellStoreError) -> [Instance]
-
-    /// A server that is not deleted, and whether its host is up; nil when there is none.
-    func locate(_ id: ServerID) async throws(CellStoreError) -> (instance: Instance, isHostUp: Bool)?
+    func servers(_ ids: [ServerID]) async throws(CellStoreError) -> [LocatedServer]
 
     /// What should be on these hosts, and what else of `ids` the cell knows (deleted, or on another host), to compare
     /// with what is. In no order.
     func placed(on hosts: [HostName], or ids: [ServerID]) async throws(CellStoreError) -> [PlacedServer]
 
     /// The actions of one server, newest first, at most `limit`.
-    func actions(of id: ServerID, limit: Int) async throws(CellStoreError) -> [InstanceActionRecord]
+    func actions(of id: ServerID, limit: Int) async throws(CellStoreError) -> [CellActionRecord]
 
     /// Forgets servers deleted before `date`, with their sagas and actions, at most `limit`.
     /// - Returns: how many went.
@@ -95,7 +92,7 @@ package struct CellChanges: Sendable, Equatable {
     package var servers: [ServerID: StoredServer] = [:]
     package var newSagas: [SagaRecord] = []
     package var sagas: [SagaID: SagaChange] = [:]
-    package var newActions: [InstanceActionRecord] = []
+    package var newActions: [CellActionRecord] = []
     package var events: [CellEvent] = []
 
     package init() {}
@@ -147,6 +144,30 @@ package struct BuildContext: Codable, Sendable, Equatable {
         self.requestID = requestID
         self.publicKey = publicKey
         self.image = image
+    }
+}
+
+/// A server with how its host is.
+package struct LocatedServer: Sendable, Equatable {
+    package var instance: Instance
+    /// Nil when the host is not known.
+    package var host: HostStanding?
+
+    package init(instance: Instance, host: HostStanding?) {
+        self.instance = instance
+        self.host = host
+    }
+}
+
+package struct HostStanding: Sendable, Equatable {
+    package var hypervisorHostname: String
+    package var isUp: Bool
+    package var isEnabled: Bool
+
+    package init(hypervisorHostname: String, isUp: Bool, isEnabled: Bool) {
+        self.hypervisorHostname = hypervisorHostname
+        self.isUp = isUp
+        self.isEnabled = isEnabled
     }
 }
 

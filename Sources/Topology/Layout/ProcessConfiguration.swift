@@ -179,10 +179,11 @@ package enum ProcessConfiguration: Sendable, Equatable {
         return String(decoding: data, as: UTF8.self) + "\n"
     }
 
-    /// Where the process answers `/healthz`.
+    /// Where the process answers `/healthz` on its own host.
     package var healthEndpoint: Endpoint {
         switch self {
-        case .api(let value): value.listen
+        case .api(let value):
+            Endpoint(host: value.listen.host == "0.0.0.0" ? "127.0.0.1" : value.listen.host, port: value.listen.port)
         case .supervisor(let value): value.ops
         case .conductor(let value): value.ops
         case .compute(let value): value.ops

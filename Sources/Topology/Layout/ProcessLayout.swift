@@ -1,4 +1,5 @@
 package import CloudModel
+package import MessageBus
 
 /// Which processes a topology means, where each runs and with what configuration. Pure; follows from the topology alone.
 package struct ProcessLayout: Sendable, Equatable {
@@ -44,6 +45,23 @@ package struct ProcessLayout: Sendable, Equatable {
         package var host: HostName?
 
         package var secret: SecretName { .broker(user: name) }
+
+        /// What the broker must show of it, besides name and password.
+        package var permissionAttributes: [String: String] {
+            let topics = permissions.topics.map { "\($0.exchange) \($0.write) \($0.read)" }
+            return [
+                "configure": permissions.configure, "write": permissions.write, "read": permissions.read,
+                "topics": topics.sorted().joined(separator: "\n"),
+            ]
+        }
+
+        package var permissions: CellPermissions {
+            switch role {
+            case .supervisor, .conductor, .api: .controlPlane
+            case .parent: .parent
+            case .host: .host(host?.text ?? "")
+            }
+        }
     }
 
     /// Where things are on a host.
@@ -65,18 +83,21 @@ package struct ProcessLayout: Sendable, Equatable {
     /// In order of starting: a parent's supervisor before its children's, the API after the root's supervisor, agents last.
     package let processes: [Process]
     package let brokerUsers: [BrokerUser]
+    /// Passwords of the tool's own accounts and of the users that the topology does not give one for.
+    private let administrators: [SecretName]
 
     /// Lays out `topology`, whose hosts must have their addresses (``Topology/withLabAddresses(existing:)``).
     package init(_ topology: Topology) {
         let builder = ProcessLayoutBuilder(topology: topology)
         processes = builder.processes()
         brokerUsers = builder.brokerUsers()
+        administrators = builder.administrators()
     }
 
     package func processes(on host: HostName) -> [Process] { processes.filter { $0.host == host } }
 
     /// Every secret that must have a value before anything is applied, sorted.
     package var secrets: [SecretName] {
-        Set(processes.flatMap { $0.secrets.map(\.name) } + brokerUsers.map(\.secret)).sorted()
+        Set(processes.flatMap { $0.secrets.map(\.name) } + brokerUsers.map(\.secret) + administrators).sorted()
     }
 }

@@ -28,6 +28,16 @@ struct ProcessLayoutBuilder {
         }
     }
 
+    /// Secrets that no process reads: the tool's own.
+    func administrators() -> [SecretName] {
+        let brokers = topology.cells.compactMap { cell -> SecretName? in
+            guard case .embedded(let server) = cell.broker else { return nil }
+            return .brokerAdministrator(server.host)
+        }
+        let users = topology.bootstrap.users.map(\.name) + [BootstrapReader.administrator]
+        return brokers + users.map { .user($0) }
+    }
+
     private func user(
         _ role: ProcessLayout.BrokerUser.Role, _ cell: Topology.Cell, _ host: HostName? = nil
     ) -> ProcessLayout.BrokerUser {

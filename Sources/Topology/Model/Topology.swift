@@ -52,17 +52,20 @@ extension Topology {
     package func host(_ name: HostName) -> Host? { hosts.first { $0.name == name } }
 
     /// What runs on a host; derived from who names it.
-    package func roles(of host: HostName) -> Set<HostRole> {
-        var roles: Set<HostRole> = []
-        if api.hosts.contains(host) { roles.insert(.api) }
+    package func roles(of host: HostName) -> Set<HostRole> { rolesByHost[host] ?? [] }
+
+    /// What runs on each host that runs anything.
+    package var rolesByHost: [HostName: Set<HostRole>] {
+        var roles: [HostName: Set<HostRole>] = [:]
+        for host in api.hosts { roles[host, default: []].insert(.api) }
         for cell in cells {
-            if cell.controlHosts.contains(host) {
-                roles.insert(.supervisor)
-                if cell.isLeaf { roles.insert(.conductor) }
+            for host in cell.controlHosts {
+                roles[host, default: []].insert(.supervisor)
+                if cell.isLeaf { roles[host, default: []].insert(.conductor) }
             }
-            if case .embedded(let server) = cell.database, server.host == host { roles.insert(.database) }
-            if case .embedded(let server) = cell.broker, server.host == host { roles.insert(.broker) }
-            if cell.hosts.contains(where: { $0.name == host }) { roles.insert(.compute) }
+            if case .embedded(let server) = cell.database { roles[server.host, default: []].insert(.database) }
+            if case .embedded(let server) = cell.broker { roles[server.host, default: []].insert(.broker) }
+            for host in cell.hosts { roles[host.name, default: []].insert(.compute) }
         }
         return roles
     }

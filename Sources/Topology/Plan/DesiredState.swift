@@ -13,7 +13,15 @@ package struct DesiredState: Sendable, Equatable {
         }
     }
 
+    /// Each after everything that it depends on.
     package var resources: [Resource]
+
+    /// What `topology`, whose hosts have their addresses, means with these inputs.
+    /// - Throws: only when a configuration can't be written as JSON, which no topology that was read brings about.
+    package init(_ topology: Topology, inputs: Inputs) throws {
+        var builder = DesiredStateBuilder(topology: topology, inputs: inputs)
+        resources = try builder.build()
+    }
 
     /// For tests and for removing everything.
     package init(resources: [Resource]) { self.resources = resources }

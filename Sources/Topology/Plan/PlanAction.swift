@@ -19,14 +19,14 @@ package struct PlanAction: Sendable, Equatable {
     package var specification: ResourceSpecification?
 
     package init(
-        resource: Resource.ID, what: String, why: String, effect: PlanEffect, dependsOn: [String],
+        resource: Resource.ID, cell: CellPath?, what: String, why: String, effect: PlanEffect, dependsOn: [String],
         specification: ResourceSpecification?
     ) {
         id = resource.description
         self.resource = resource
         self.what = what
         host = resource.host
-        cell = resource.cell
+        self.cell = cell
         self.why = why
         self.effect = effect
         self.dependsOn = dependsOn

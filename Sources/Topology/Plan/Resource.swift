@@ -2,16 +2,19 @@ package import CloudModel
 
 /// One thing of a cloud that can be looked at, made and removed: a file, a unit, a database, a mapping.
 package struct Resource: Sendable, Equatable {
-    /// What kind of thing it is. The order is the order of making, and backwards that of removing.
-    package enum Kind: String, Sendable, CaseIterable, Codable, Comparable {
+    /// What kind of thing it is.
+    package enum Kind: String, Sendable, CaseIterable, Codable {
         case packages, account, directory, file, unit
         case databaseRole, database, brokerVhost, brokerUser, brokerPermissions
-        case schema, process, gate, cellMapping, hostQueue
+        case schema, gate, cellMapping, hostQueue
         case project, user, flavor, network, image
 
-        package var rank: Int { Self.allCases.firstIndex(of: self) ?? 0 }
-
-        package static func < (left: Kind, right: Kind) -> Bool { left.rank < right.rank }
+        /// In which order things are removed; kinds that are missing stay (packages and accounts may
+        /// serve others) or go with something else (a schema with its database).
+        package static let removalOrder: [Kind] = [
+            .image, .network, .flavor, .user, .project, .cellMapping, .hostQueue, .unit, .brokerPermissions,
+            .brokerUser, .brokerVhost, .database, .databaseRole, .file, .directory,
+        ]
     }
 
     /// Names a resource for ever: enough to find and to remove it when the topology no longer speaks of it.
@@ -19,7 +22,7 @@ package struct Resource: Sendable, Equatable {
         package var kind: Kind
         /// The machine it is on; for databases and broker objects the server's; `nil` for objects of the whole cloud.
         package var host: HostName?
-        /// The cell it belongs to.
+        /// For things that are neither on a host nor on a server: the cell.
         package var cell: CellPath?
         /// Path, unit, role or object name.
         package var name: String
@@ -50,10 +53,12 @@ package struct Resource: Sendable, Equatable {
     package var effectOfChange: PlanEffect
     /// Looked at again whenever something that it depends on changes: gates.
     package var followsDependencies: Bool
+    /// The cell it serves, if it serves only one.
+    package var cell: CellPath?
 
     package init(
         id: ID, specification: ResourceSpecification, attributes: [String: String], dependsOn: [ID] = [],
-        effectOfChange: PlanEffect = .none, followsDependencies: Bool = false
+        effectOfChange: PlanEffect = .none, followsDependencies: Bool = false, cell: CellPath? = nil
     ) {
         self.id = id
         self.specification = specification
@@ -61,6 +66,7 @@ package struct Resource: Sendable, Equatable {
         self.dependsOn = dependsOn
         self.effectOfChange = effectOfChange
         self.followsDependencies = followsDependencies
+        self.cell = cell ?? id.cell
     }
 }
 

@@ -13,10 +13,14 @@ package enum ResourceSpecification: Sendable, Equatable {
     case databaseRole(DatabaseServer, name: String, password: SecretName)
     case database(DatabaseServer, name: String, owner: String)
     case brokerVhost(BrokerServer, name: String)
+    /// The tool's own administrator of an embedded broker; takes the place of the broker's `guest`.
+    case brokerAdministrator(BrokerServer, password: SecretName)
     case brokerUser(BrokerServer, ProcessLayout.BrokerUser)
     case brokerPermissions(BrokerServer, vhost: String, ProcessLayout.BrokerUser)
-    /// The cell's schema brought up by `cellwright-supervisor migrate` on `host`.
-    case schema(host: HostName, configurationPath: String)
+    /// The cell's schema brought up by `cellwright-supervisor migrate` on `host`. `migratedBy` is the digest of that
+    /// executable; it is left as a comment on the database, where the next look finds it.
+    case schema(
+        host: HostName, configurationPath: String, database: DatabaseServer, name: String, migratedBy: String)
     /// A service process must answer `/healthz`.
     case gate(host: HostName, ProcessConfiguration.Endpoint)
     /// The child's entry in its parent's directory, put by `cellwright-supervisor cell put` on `host`.
@@ -28,6 +32,9 @@ package enum ResourceSpecification: Sendable, Equatable {
     case flavor(Topology.Flavor)
     case network(Topology.Network)
     case image(Topology.Image)
+
+    /// The account's name on every embedded broker.
+    package static let brokerAdministratorName = "cellwright"
 
     package struct Directory: Sendable, Equatable {
         package var path: String

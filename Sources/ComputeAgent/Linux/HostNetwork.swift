@@ -1,0 +1,161 @@
+import CloudModel
+import FoundationEssentials
+import Primitives
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// Realises guests' networks on this host: a bridge a network, a tap a port, one address service (dnsmasq) a network that
+/// answers each port with the address the API shows, and the firewall. Everything may be repeated.
+struct HostNetwork: Sendable {
+    let commands: any HostCommands
+    /// Holds one folder a network: the address service's files.
+    let directory: String
+    /// One change of the host's network at a time.
+    private let turn = Bulkhead(name: "host network", limit: 1, waiting: 10_000)
+
+    init(commands: any HostCommands, directory: String) {
+        self.commands = commands
+        self.directory = directory
+    }
+
+    /// Makes what these interfaces need, and lets the firewall know all interfaces of the host.
+    func realise(_ interfaces: [NetworkInterface], hostname: String, all: [NetworkInterface]) async throws {
+        try await turn.run {
+            for interface in interfaces {
+                try await makeBridge(interface)
+                try await makeTap(interface)
+                try await serveAddresses(interface, hostname: hostname)
+            }
+            try await applyFirewall(all)
+        }
+    }
+
+    /// Takes interfaces away; a network that no interface of `remaining` needs goes with them.
+    func remove(_ interfaces: [NetworkInterface], remaining: [NetworkInterface]) async throws {
+        try await turn.run {
+            for interface in interfaces {
+                let tap = DeviceNames.tap(interface.portID)
+                if try await exists(tap) { try await commands.run("ip", "link", "delete", tap) }
+                try Self.delete(hostFile(interface))
+                if !remaining.contains(where: { $0.networkID == interface.networkID }) {
+                    try await removeNetwork(interface.networkID)
+                } else {
+                    try await reloadAddressService(interface.networkID)
+                }
+            }
+            try await applyFirewall(remaining)
+        }
+    }
+
+    // MARK: Devices
+
+    private func exists(_ device: String) async throws -> Bool {
+        FileManager.default.fileExists(atPath: "/sys/class/net/\(device)")
+    }
+
+    private func makeBridge(_ interface: NetworkInterface) async throws {
+        let bridge = DeviceNames.bridge(interface.networkID)
+        if try await !exists(bridge) {
+            try await commands.run("ip", "link", "add", bridge, "type", "bridge", "forward_delay", "0")
+        }
+        for address in interface.addresses {
+            guard let gateway = address.gateway else { continue }
+            try await commands.run("ip", "address", "replace", "\(gateway)/\(address.prefixLength)", "dev", bridge)
+        }
+        try await commands.run("ip", "link", "set", bridge, "mtu", "\(interface.mtu)", "up")
+    }
+
+    private func makeTap(_ interface: NetworkInterface) async throws {
+        let tap = DeviceNames.tap(interface.portID)
+        if try await !exists(tap) { try await commands.run("ip", "tuntap", "add", "dev", tap, "mode", "tap") }
+        // The guest has its address on its own end; the host's end must differ from it, or the bridge takes the frames.
+        let hostEnd = "fe" + interface.macAddress.dropFirst(2)
+        try await commands.run(
+            "ip", "link", "set", tap, "address", hostEnd, "mtu", "\(interface.mtu)", "master",
+            DeviceNames.bridge(interface.networkID), "up")
+    }
+
+    // MARK: Addresses
+
+    private func folder(_ network: NetworkID) -> String { "\(directory)/\(network)" }
+    private func hostsFolder(_ network: NetworkID) -> String { folder(network) + "/hosts" }
+    private func hostFile(_ interface: NetworkInterface) -> String {
+        "\(hostsFolder(interface.networkID))/\(interface.portID)"
+    }
+    private func pidFile(_ network: NetworkID) -> String { folder(network) + "/dnsmasq.pid" }
+
+    private func serveAddresses(_ interface: NetworkInterface, hostname: String) async throws {
+        guard let address = interface.addresses.first else { return }
+        let hosts = hostsFolder(interface.networkID)
+        try FileManager.default.createDirectory(atPath: hosts, withIntermediateDirectories: true)
+        let line = "\(interface.macAddress),\(address.address),\(hostname),infinite\n"
+        let path = hostFile(interface)
+        let isKnown = FileManager.default.contents(atPath: path) == Data(line.utf8)
+        if !isKnown { try Data(line.utf8).write(to: URL(filePath: path), options: .atomic) }
+        if runningService(interface.networkID) == nil {
+            try await startService(interface, address)
+        } else if !isKnown {
+            try await reloadAddressService(interface.networkID)
+        }
+    }
+
+    private func startService(_ interface: NetworkInterface, _ address: NetworkInterface.FixedAddress) async throws {
+        let id = interface.networkID
+        guard let network = IPv4.network(of: address.address, prefixLength: address.prefixLength) else { return }
+        let options = [
+            address.gateway.map { "option:router,\($0)" } ?? "option:router",
+            address.nameServers.isEmpty
+                ? "option:dns-server" : "option:dns-server,\(address.nameServers.joined(separator: ","))",
+            "option:mtu,\(interface.mtu)",
+        ]
+        var arguments = [
+            "--conf-file=/dev/null", "--no-hosts", "--no-resolv", "--port=0", "--bind-interfaces", "--leasefile-ro",
+            "--except-interface=lo", "--interface=\(DeviceNames.bridge(id))", "--pid-file=\(pidFile(id))",
+            "--dhcp-hostsdir=\(hostsFolder(id))", "--dhcp-authoritative", "--dhcp-no-override",
+            "--dhcp-range=\(network),static,\(IPv4.netmask(prefixLength: address.prefixLength)),infinite",
+            "--user=root", "--group=root",
+        ]
+        arguments += options.map { "--dhcp-option=\($0)" }
+        try await commands.run("dnsmasq", arguments, input: "")
+    }
+
+    /// dnsmasq sees new files by itself, changed and deleted ones only when told.
+    private func reloadAddressService(_ network: NetworkID) async throws {
+        guard let process = runningService(network) else { return }
+        try await commands.run("kill", "-HUP", "\(process)")
+    }
+
+    /// The network's dnsmasq, if the process that its file names is really one that serves our folder.
+    private func runningService(_ network: NetworkID) -> Int32? {
+        guard let text = FileManager.default.contents(atPath: pidFile(network)),
+            let process = Int32(String(decoding: text, as: UTF8.self).prefix { $0.isNumber }),
+            let commandLine = FileManager.default.contents(atPath: "/proc/\(process)/cmdline"),
+            String(decoding: commandLine, as: UTF8.self).contains(hostsFolder(network))
+        else { return nil }
+        return process
+    }
+
+    private func removeNetwork(_ network: NetworkID) async throws {
+        if let process = runningService(network) { try await commands.run("kill", "-TERM", "\(process)") }
+        let bridge = DeviceNames.bridge(network)
+        if try await exists(bridge) { try await commands.run("ip", "link", "delete", bridge) }
+        try Self.delete(folder(network))
+    }
+
+    /// Lets the `inet` hooks see frames that stay on one bridge: without it, groups would not hold between neighbours.
+    private static let bridgeFilterSwitch = "/proc/sys/net/bridge/bridge-nf-call-iptables"
+
+    private func applyFirewall(_ interfaces: [NetworkInterface]) async throws {
+        if FileManager.default.contents(atPath: Self.bridgeFilterSwitch)?.first != UInt8(ascii: "1") {
+            try Data("1\n".utf8).write(to: URL(filePath: Self.bridgeFilterSwitch))
+        }
+        try await commands.run("nft", ["-f", "-"], input: FirewallRuleset(interfaces: interfaces).script())
+    }
+
+    private static func delete(_ path: String) throws {
+        guard FileManager.default.fileExists(atPath: path) else { return }
+        try FileManager.default.removeItem(atPath: path)
+    }
+}

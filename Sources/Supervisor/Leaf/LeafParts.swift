@@ -1,0 +1,54 @@
+import CellProtocol
+import CloudModel
+import FoundationEssentials
+import Logging
+import MessageBus
+import Primitives
+import ServerLifecycle
+
+/// What the parts of a leaf's supervisor share.
+struct LeafParts: Sendable {
+    let cell: CellPath
+    let name: String
+    let sender: String
+    let store: any CellStore
+    let bus: any MessageBus
+    let clock: any Clock<Duration>
+    let wallClock: any WallClock
+    let ids: any IDSource
+    let settings: LeafSettings
+    let logger: Logger
+
+    /// Does it again, with a growing wait, until cancelled.
+    func persistently(_ complaint: Logger.Message, _ body: () async throws -> Void) async {
+        let backoff = Backoff()
+        var random = SystemRandomNumberGenerator()
+        var attempt = 0
+        while !Task.isCancelled {
+            let start = wallClock.now()
+            do {
+                try await body()
+            } catch {
+                if Task.isCancelled { return }
+                logger.warning(complaint, metadata: ["error": "\(ErrorChain(error))"])
+            }
+            attempt = wallClock.now().timeIntervalSince(start) > 60 ? 0 : attempt + 1
+            guard await pause(backoff.delay(attempt: attempt, using: &random)) else { return }
+        }
+    }
+
+    /// False when cancelled.
+    func pause(_ duration: Duration) async -> Bool {
+        do {
+            try await clock.sleep(for: duration)
+            return true
+        } catch {
+            return false
+        }
+    }
+
+    func publish(_ envelope: Envelope, kind: String) async throws(BusError) {
+        try await bus.publish(
+            envelope, to: CellTopology.eventAddress(kind: kind), mandatory: false, timeout: settings.publishTimeout)
+    }
+}

@@ -1,0 +1,33 @@
+import FoundationEssentials
+import Logging
+import Primitives
+import ServerLifecycle
+
+/// Forgets what was kept long enough: published events and deleted servers. One supervisor at a time does.
+struct LeafPruner: Sendable {
+    /// Rows that go in one transaction.
+    static let batch = 500
+
+    let parts: LeafParts
+
+    func run() async {
+        while await parts.pause(parts.settings.pruneInterval) {
+            do throws(CellStoreError) {
+                try await prune()
+            } catch {
+                parts.logger.warning("old rows stay for now", metadata: ["error": "\(error)"])
+            }
+        }
+    }
+
+    private func prune() async throws(CellStoreError) {
+        guard try await parts.store.takeDuty(.pruner, owner: parts.name, for: parts.settings.pruneInterval) else {
+            return
+        }
+        let now = parts.wallClock.now()
+        let eventBound = now - parts.settings.eventRetention.timeInterval
+        while try await parts.store.pruneEvents(before: eventBound, limit: Self.batch) == Self.batch {}
+        let serverBound = now - parts.settings.deletedRetention.timeInterval
+        while try await parts.store.pruneServers(deletedBefore: serverBound, limit: Self.batch) == Self.batch {}
+    }
+}

@@ -1,0 +1,113 @@
+import CloudModel
+
+/// Texts of configuration files of Debian's packages, as the tool writes them.
+enum DebianFiles {
+    /// PostgreSQL's version in Debian 12.
+    static let postgresVersion = 15
+    static let postgresFolder = "/etc/postgresql/\(postgresVersion)/main"
+    static let postgresUnit = "postgresql@\(postgresVersion)-main.service"
+    static let rabbitUnit = "rabbitmq-server.service"
+    static let libvirtUnit = "libvirtd.service"
+
+    /// A setting of the tool's own, by which a running server tells which files it has read.
+    static let postgresInputsSetting = "cellwright.inputs"
+
+    static func postgresSettings(port: Int, accessDigest: String) -> String {
+        """
+        # Written by cellwright apply; changes are overwritten.
+        listen_addresses = '*'
+        port = \(port)
+        max_connections = 1000
+        password_encryption = 'scram-sha-256'
+        \(postgresInputsSetting) = '\(ContentDigest.of("\(port) \(accessDigest)"))'
+
+        """
+    }
+
+    /// Each role from the addresses of its cell's processes, to its own database only.
+    static func postgresAccess(_ entries: [(role: String, addresses: [String])]) -> String {
+        var lines = [
+            "# Written by cellwright apply; changes are overwritten.",
+            "local all postgres peer",
+        ]
+        for entry in entries {
+            for address in entry.addresses {
+                let source = IPv4Address(address) == nil ? address : "\(address)/32"
+                lines.append("host \"\(entry.role)\" \"\(entry.role)\" \(source) scram-sha-256")
+            }
+        }
+        return lines.joined(separator: "\n") + "\n"
+    }
+
+    /// The management API answers on loopback only: the tool goes there over SSH.
+    static func rabbitSettings(_ server: Topology.EmbeddedBroker) -> String {
+        """
+        # Written by cellwright apply; changes are overwritten.
+        listeners.tcp.default = 0.0.0.0:\(server.port)
+        management.tcp.ip = 127.0.0.1
+        management.tcp.port = \(server.managementPort)
+        vm_memory_high_watermark.relative = 0.4
+        disk_free_limit.absolute = 200MB
+        heartbeat = 10
+
+        """
+    }
+
+    static let rabbitPlugins = "[rabbitmq_management].\n"
+
+    /// A node name that does not change with the host's, no busy waiting, and distribution on loopback only.
+    static let rabbitEnvironment = """
+        # Written by cellwright apply; changes are overwritten.
+        NODENAME=rabbit@localhost
+        SERVER_ADDITIONAL_ERL_ARGS="+sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {127,0,0,1}"
+        export ERL_EPMD_ADDRESS=127.0.0.1
+
+        """
+
+    static func inputsDropIn(_ inputs: String) -> String {
+        """
+        # Written by cellwright apply; changes are overwritten.
+        [Service]
+        Environment=\(ResourceSpecification.Unit.inputsVariable)=\(inputs)
+        Restart=always
+        RestartSec=1
+
+        """
+    }
+
+    static func dropInPath(_ unit: String) -> String { "\(ProcessLayout.Paths.units)/\(unit).d/cellwright.conf" }
+
+    /// QEMU in a container: no control groups to write, one user, no confinement by another security module.
+    static let labQEMUSettings = """
+        # Written by cellwright apply; changes are overwritten.
+        user = "root"
+        group = "root"
+        dynamic_ownership = 0
+        remember_owner = 0
+        security_driver = "none"
+        cgroup_controllers = [ ]
+        namespaces = [ ]
+        stdio_handler = "file"
+
+        """
+
+    static func packages(for roles: Set<HostRole>, drivers: Set<Topology.Hypervisor.Driver>) -> [String: [String]] {
+        var packages: [String: [String]] = [:]
+        if roles.contains(.database) { packages["database"] = ["postgresql-\(postgresVersion)"] }
+        if roles.contains(.broker) { packages["broker"] = ["rabbitmq-server"] }
+        if !roles.isDisjoint(with: [.api, .supervisor, .conductor]) {
+            packages["control"] = ["curl", "libpq5", "librabbitmq4"]
+        }
+        if roles.contains(.compute) {
+            var names = ["curl", "librabbitmq4", "libvirt0"]
+            if drivers.contains(.libvirt) {
+                names += [
+                    "dnsmasq-base", "genisoimage", "iproute2", "libvirt-clients", "libvirt-daemon-driver-qemu",
+                    "libvirt-daemon-system", "nftables", "qemu-system-x86", "qemu-utils",
+                ]
+            }
+            packages["compute"] = names.sorted()
+        }
+        return packages
+    }
+}

@@ -1,0 +1,74 @@
+/// Texts of systemd units for our processes.
+///
+/// Every process ends by itself or is restarted within a second, without a limit of tries; what it may touch is narrowed
+/// to what its kind needs.
+enum UnitFile {
+    static func text(of process: ProcessLayout.Process, inputs: String) -> String {
+        let after = process.kind == .compute ? "network-online.target libvirtd.service" : "network-online.target"
+        var lines = [
+            "# Written by cellwright apply; changes are overwritten.",
+            "[Unit]",
+            "Description=Cellwright \(process.kind.rawValue) \(subject(of: process))",
+            "After=\(after)",
+            "Wants=network-online.target",
+            "StartLimitIntervalSec=0",
+            "",
+            "[Service]",
+            "Type=exec",
+            "User=\(process.account)",
+            "Group=\(process.account)",
+            "Environment=\(ResourceSpecification.Unit.inputsVariable)=\(inputs)",
+            "ExecStart=\(process.binaryPath) --config \(process.configurationPath)",
+            "Restart=always",
+            "RestartSec=1",
+            "TimeoutStopSec=10",
+            "KillMode=\(process.kind == .compute ? "process" : "mixed")",
+            "LimitNOFILE=65536",
+            "OOMScoreAdjust=-500",
+        ]
+        lines += process.kind == .compute ? computeConfinement : confinement
+        if process.kind == .api { lines.append("ReadWritePaths=\(ProcessLayout.Paths.state)") }
+        lines += ["", "[Install]", "WantedBy=multi-user.target", ""]
+        return lines.joined(separator: "\n")
+    }
+
+    private static func subject(of process: ProcessLayout.Process) -> String {
+        process.kind == .compute ? "of host \(process.host)" : "of cell \(process.cell)"
+    }
+
+    private static let confinement = [
+        "NoNewPrivileges=yes",
+        "CapabilityBoundingSet=",
+        "ProtectSystem=strict",
+        "ProtectHome=yes",
+        "PrivateTmp=yes",
+        "PrivateDevices=yes",
+        "ProtectKernelTunables=yes",
+        "ProtectKernelModules=yes",
+        "ProtectKernelLogs=yes",
+        "ProtectControlGroups=yes",
+        "ProtectClock=yes",
+        "ProtectHostname=yes",
+        "ProtectProc=invisible",
+        "RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX",
+        "RestrictNamespaces=yes",
+        "RestrictRealtime=yes",
+        "RestrictSUIDSGID=yes",
+        "LockPersonality=yes",
+        "MemoryDenyWriteExecute=yes",
+        "SystemCallArchitectures=native",
+        "SystemCallFilter=@system-service",
+        "SystemCallFilter=~@privileged @resources",
+        "UMask=0077",
+    ]
+
+    /// An agent makes bridges, taps and nftables rules, serves DHCP and writes disks that QEMU reads.
+    private static let computeConfinement = [
+        "ProtectHome=yes",
+        "ProtectKernelLogs=yes",
+        "ProtectClock=yes",
+        "LockPersonality=yes",
+        "RestrictRealtime=yes",
+        "UMask=0022",
+    ]
+}

@@ -1,0 +1,21 @@
+import Crypto
+import FoundationEssentials
+
+/// SHA-256 in lower-case hexadecimal: how files and inputs are compared.
+package enum ContentDigest {
+    package static func of(_ text: String) -> String { hex(SHA256.hash(data: Data(text.utf8))) }
+
+    /// One digest of several named digests or texts, whatever order they come in.
+    package static func of(_ parts: [String: String]) -> String {
+        var hash = SHA256()
+        for (name, value) in parts.sorted(by: { $0.key < $1.key }) {
+            hash.update(data: Data("\(name.utf8.count):\(name)=\(value.utf8.count):\(value);".utf8))
+        }
+        return hex(hash.finalize())
+    }
+
+    private static func hex(_ digest: SHA256.Digest) -> String {
+        let digits = Array("0123456789abcdef".utf8)
+        return String(decoding: digest.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
+    }
+}

@@ -1,0 +1,78 @@
+import CloudModel
+
+/// A cell's database, virtual host, schema and its entry at its parent.
+extension DesiredStateBuilder {
+    mutating func addCellStores(_ cell: Topology.Cell) {
+        let database = server(of: cell.database)
+        let name = cell.path.resourceName
+        let databaseReady = database.host.map { [unitID(DebianFiles.postgresUnit, $0)] } ?? []
+        let role = Resource.ID(.databaseRole, host: database.host, name: name)
+        add(
+            .init(
+                id: role, specification: .databaseRole(database, name: name, password: .database(cell.path)),
+                attributes: ["password": "current", "superuser": "no", "login": "yes"], dependsOn: databaseReady,
+                cell: cell.path))
+        add(
+            .init(
+                id: databaseID(cell), specification: .database(database, name: name, owner: name),
+                attributes: ["owner": name, "publicConnect": "no"], dependsOn: [role], cell: cell.path))
+        let broker = server(of: cell.broker)
+        let brokerReady =
+            broker.host.map {
+                [Resource.ID(.brokerUser, host: $0, name: ResourceSpecification.brokerAdministratorName)]
+            } ?? []
+        let vhost = Resource.ID(.brokerVhost, host: broker.host, name: name)
+        add(
+            .init(
+                id: vhost, specification: .brokerVhost(broker, name: name), attributes: [:], dependsOn: brokerReady,
+                cell: cell.path))
+        for user in index.users[cell.path] ?? [] {
+            let id = Resource.ID(.brokerUser, host: broker.host, name: user.name)
+            add(
+                .init(
+                    id: id, specification: .brokerUser(broker, user), attributes: ["password": "current", "tags": ""],
+                    dependsOn: [vhost], cell: cell.path))
+            add(
+                .init(
+                    id: permissionsID(user), specification: .brokerPermissions(broker, vhost: name, user),
+                    attributes: user.permissionAttributes, dependsOn: [id, vhost], cell: cell.path))
+        }
+    }
+
+    mutating func addSchema(_ cell: Topology.Cell) {
+        guard let process = supervisor(of: cell.path) else { return }
+        let binary = inputs.binaries[process.binary] ?? ""
+        add(
+            .init(
+                id: schemaID(cell.path),
+                specification: .schema(
+                    host: process.host, configurationPath: process.configurationPath,
+                    database: server(of: cell.database), name: cell.path.resourceName, migratedBy: binary),
+                attributes: ["migratedBy": binary], dependsOn: [databaseID(cell)] + fileIDs(of: process),
+                cell: cell.path))
+    }
+
+    mutating func addMapping(_ cell: Topology.Cell) {
+        guard let parent = cell.path.parent, let process = supervisor(of: parent),
+            let user = index.users[cell.path]?.first(where: { $0.role == .parent }),
+            let own = supervisor(of: cell.path), case .supervisor(let settings) = own.configuration
+        else { return }
+        var bus = settings.bus
+        bus.user = user.name
+        bus.passwordFile = ""
+        add(
+            .init(
+                id: .init(.cellMapping, cell: cell.path, name: cell.name),
+                specification: .cellMapping(
+                    .init(
+                        host: process.host, parentConfigurationPath: process.configurationPath, child: cell.path,
+                        bus: bus, password: user.secret)),
+                attributes: [
+                    "path": cell.path.description, "host": bus.host, "port": String(bus.port), "vhost": bus.vhost,
+                    "user": bus.user,
+                ],
+                dependsOn: gates(.supervisor, of: cell.path) + gates(.conductor, of: cell.path)
+                    + gates(.supervisor, of: parent) + [permissionsID(user)],
+                cell: cell.path))
+    }
+}

@@ -1,0 +1,72 @@
+import CloudModel
+
+/// Files, units and gates of our processes.
+extension DesiredStateBuilder {
+    mutating func addFiles(of process: ProcessLayout.Process) throws {
+        let owner: [Resource.ID] =
+            process.account == ProcessLayout.serviceAccount
+            ? [.init(.account, host: process.host, name: process.account)] : []
+        let configuration = try process.configuration.json()
+        addFile(
+            process.binaryPath, mode: "0755", owner: "root", .binary(process.binary), on: process.host,
+            after: [directoryID(ProcessLayout.Paths.binaries, process.host)])
+        addFile(
+            process.configurationPath, mode: "0644", owner: "root", .text(configuration),
+            on: process.host, after: [directoryID(ProcessLayout.Paths.configuration, process.host)],
+            cell: process.cell)
+        for secret in process.secrets {
+            addFile(
+                secret.path, mode: "0600", owner: process.account, .secret(secret.name), on: process.host,
+                after: [directoryID(ProcessLayout.Paths.secrets, process.host)] + owner, cell: process.cell)
+        }
+        let digest = inputsDigest(of: process, configuration: configuration)
+        digests[unitID(process.unit, process.host)] = digest
+        addFile(
+            unitPath(process), mode: "0644", owner: "root", .text(UnitFile.text(of: process, inputs: digest)),
+            on: process.host, after: [], cell: process.cell)
+    }
+
+    /// What the process runs with: a change of any of it restarts the process.
+    func inputsDigest(of process: ProcessLayout.Process, configuration: String) -> String {
+        var parts = [
+            "binary": inputs.binaries[process.binary] ?? "",
+            "configuration": configuration,
+            "unit": UnitFile.text(of: process, inputs: ""),
+        ]
+        for secret in process.secrets { parts[secret.path] = inputs.secrets[secret.name] ?? "" }
+        return ContentDigest.of(parts)
+    }
+
+    mutating func addRun(_ process: ProcessLayout.Process, after: [Resource.ID]) {
+        let unit = unitID(process.unit, process.host)
+        let digest = digests[unit] ?? ""
+        add(
+            .init(
+                id: unit, specification: .unit(.init(name: process.unit, inputs: digest)),
+                attributes: ["active": "yes", "enabled": "yes", "inputs": digest],
+                dependsOn: after + fileIDs(of: process) + [fileID(unitPath(process), process.host)],
+                effectOfChange: .restart, cell: process.cell))
+        add(
+            .init(
+                id: gateID(process),
+                specification: .gate(host: process.host, process.configuration.healthEndpoint),
+                attributes: ["answers": "yes"], dependsOn: [unit], followsDependencies: true, cell: process.cell))
+    }
+
+    mutating func addAgent(_ process: ProcessLayout.Process) {
+        guard let supervisor = supervisor(of: process.cell),
+            let user = index.hostUsers[process.host]
+        else { return }
+        let queue = Resource.ID(.hostQueue, cell: process.cell, name: process.host.text)
+        add(
+            .init(
+                id: queue,
+                specification: .hostQueue(
+                    host: supervisor.host, configurationPath: supervisor.configurationPath, computeHost: process.host),
+                attributes: [:], dependsOn: gates(.supervisor, of: process.cell), cell: process.cell))
+        var after = [queue, permissionsID(user)]
+        let libvirt = unitID(DebianFiles.libvirtUnit, process.host)
+        if known.contains(libvirt) { after.append(libvirt) }
+        addRun(process, after: after)
+    }
+}

@@ -1,0 +1,153 @@
+import CloudModel
+
+/// What must be done so that the world is as the topology says: desired state and observed facts in, ordered actions out.
+///
+/// Pure and deterministic. Applying every action and looking again gives an empty plan.
+package struct Plan: Sendable, Equatable {
+    /// Each after everything that it depends on.
+    package let actions: [PlanAction]
+    /// Resources that could not be looked at, with the reason: nothing is planned for them.
+    package let unknown: [Unknown]
+
+    package struct Unknown: Sendable, Equatable {
+        package let resource: Resource.ID
+        package let reason: String
+    }
+
+    package var isEmpty: Bool { actions.isEmpty }
+
+    package init(desired: DesiredState, observed: ObservedFacts) {
+        var actions: [PlanAction] = []
+        var unknown: [Unknown] = []
+        var acting: Set<Resource.ID> = []
+        for resource in desired.resources {
+            let follows = resource.followsDependencies && resource.dependsOn.contains(where: acting.contains)
+            let reason: PlanReason
+            switch observed[resource.id] {
+            case .unknown(let text):
+                unknown.append(Unknown(resource: resource.id, reason: text))
+                continue
+            case .absent:
+                reason = .absent
+            case .present(let attributes):
+                let differences = PlanReason.differences(wanted: resource.attributes, found: attributes)
+                if !differences.isEmpty {
+                    reason = .differs(differences)
+                } else if follows {
+                    reason = .follows
+                } else {
+                    continue
+                }
+            }
+            acting.insert(resource.id)
+            actions.append(Self.action(for: resource, because: reason, acting: acting))
+        }
+        let wanted = Set(desired.resources.map(\.id))
+        actions += Self.removals(of: observed.observations.keys.filter { !wanted.contains($0) }, observed)
+        self.actions = actions
+        self.unknown = unknown
+    }
+
+    private static func action(
+        for resource: Resource, because reason: PlanReason, acting: Set<Resource.ID>
+    ) -> PlanAction {
+        let isGate = resource.id.kind == .gate
+        let effect: PlanEffect =
+            switch reason {
+            case .absent: isGate ? .none : .create
+            case .differs(let differences): isGate ? .none : resource.effect(of: differences)
+            case .follows: .none
+            }
+        return PlanAction(
+            resource: resource.id, cell: resource.cell, what: resource.specification.sentence(for: reason),
+            why: reason.text(isGate: isGate), effect: effect,
+            dependsOn: resource.dependsOn.filter(acting.contains).map(\.description),
+            specification: resource.specification)
+    }
+
+    /// Things of ours that the topology no longer wants, in the order of removal. Within a host, or among the things of no
+    /// host, each kind waits for the kinds before it.
+    private static func removals(of ids: [Resource.ID], _ observed: ObservedFacts) -> [PlanAction] {
+        var groups: [Resource.Kind: [Resource.ID]] = [:]
+        for id in ids {
+            guard case .present = observed[id] else { continue }
+            groups[id.kind, default: []].append(id)
+        }
+        var previous: [HostName?: [String]] = [:]
+        var actions: [PlanAction] = []
+        for kind in Resource.Kind.removalOrder {
+            var own: [HostName?: [String]] = [:]
+            // Deeper paths first, so that a folder is empty when its turn comes.
+            for id in (groups[kind] ?? []).sorted(by: { ($0.name, $0.description) > ($1.name, $1.description) }) {
+                let before = (previous[id.host] ?? []) + (id.host == nil ? [] : previous[nil] ?? [])
+                actions.append(
+                    PlanAction(
+                        resource: id, cell: id.cell, what: id.removalSentence, why: "not in the topology",
+                        effect: .destroy, dependsOn: before, specification: nil))
+                own[id.host, default: []].append(id.description)
+            }
+            previous.merge(own) { _, new in new }
+        }
+        return actions
+    }
+}
+
+/// Why a resource needs an action.
+enum PlanReason: Equatable {
+    struct Difference: Equatable {
+        let attribute: String
+        let wanted: String
+        /// `nil` when it was not found at all.
+        let found: String?
+    }
+
+    case absent
+    case differs([Difference])
+    /// Something that it depends on changes.
+    case follows
+
+    static func differences(wanted: [String: String], found: [String: String]) -> [Difference] {
+        wanted.sorted { $0.key < $1.key }.compactMap { key, value in
+            found[key] == value ? nil : Difference(attribute: key, wanted: value, found: found[key])
+        }
+    }
+
+    func text(isGate: Bool) -> String {
+        switch self {
+        case .absent: isGate ? "does not answer yet" : "absent"
+        case .differs(let differences):
+            isGate ? "does not answer" : differences.map(\.text).joined(separator: ", ")
+        case .follows: "after a change"
+        }
+    }
+}
+
+extension PlanReason.Difference {
+    /// Digests say nothing to people.
+    private static let opaque: Set<String> = ["content", "inputs", "migratedBy", "password"]
+
+    var text: String {
+        if Self.opaque.contains(attribute) {
+            return switch attribute {
+            case "inputs": "runs with older settings"
+            case "migratedBy": "of another version"
+            case "password": "password differs"
+            default: found == nil ? "\(attribute) unknown" : "\(attribute) differs"
+            }
+        }
+        if wanted == "installed" { return "\(attribute) is not installed" }
+        return "\(attribute) is \(found.map(Self.shown) ?? "missing"), wanted \(Self.shown(wanted))"
+    }
+
+    private static func shown(_ text: String) -> String { text.isEmpty ? "none" : text }
+}
+
+extension Resource {
+    /// A stopped unit that starts is no restart.
+    fileprivate func effect(of differences: [PlanReason.Difference]) -> PlanEffect {
+        guard id.kind == .unit else { return effectOfChange }
+        if differences.contains(where: { $0.attribute == "active" }) { return .create }
+        if differences.contains(where: { $0.attribute == "pendingRestart" }) { return .restart }
+        return differences.contains { $0.attribute == "inputs" } ? effectOfChange : .none
+    }
+}

@@ -1,0 +1,113 @@
+import Primitives
+import Testing
+
+@Suite struct IdentifierTests {
+    enum Thing: Sendable {}
+
+    @Test(arguments: ["8f2f8f5e-7a0c-4c5e-9a43-0d6f0c1a2b3c", "8F2F8F5E7A0C4C5E9A430D6F0C1A2B3C"])
+    func readsUUIDTextWithAndWithoutDashes(text: String) throws {
+        let id = try #require(Identifier<Thing>(text))
+        #expect(id.description == "8f2f8f5e-7a0c-4c5e-9a43-0d6f0c1a2b3c")
+        #expect(id.hex == "8f2f8f5e7a0c4c5e9a430d6f0c1a2b3c")
+    }
+
+    @Test(arguments: [
+        "", "x", "8f2f8f5e-7a0c-4c5e-9a43", String(repeating: "-", count: 32), "8f2f8f5e7a0c4c5e9a430d6f0c1a2b3g",
+    ])
+    func refusesEverythingElse(text: String) { #expect(Identifier<Thing>(text) == nil) }
+}
+
+@Suite struct SecretTests {
+    @Test func isInNoDescription() {
+        let secret = Secret("hunter2")
+        #expect(!"\(secret)".contains("hunter2"))
+        #expect(!String(reflecting: secret).contains("hunter2"))
+        #expect(!"\([secret])".contains("hunter2"))
+        var dumped = ""
+        dump(secret, to: &dumped)
+        #expect(!dumped.contains("hunter2"))
+        #expect(secret.reveal() == "hunter2")
+    }
+}
+
+@Suite struct BackoffTests {
+    @Test func staysBetweenItsBaseAndItsCap() {
+        let backoff = Backoff(base: .milliseconds(100), cap: .seconds(2))
+        var random = SystemRandomNumberGenerator()
+        for attempt in 0..<64 {
+            let delay = backoff.delay(attempt: attempt, using: &random)
+            #expect(delay >= .milliseconds(100) && delay <= .seconds(2))
+        }
+        #expect(backoff.delay(attempt: 0, using: &random) == .milliseconds(100))
+    }
+}
+
+@Suite struct BulkheadTests {
+    @Test func refusesAtOnceWhenItsQueueIsFull() async throws {
+        let bulkhead = Bulkhead(name: "test", limit: 1, waiting: 0)
+        try await bulkhead.run {
+            _ = await #expect(throws: Bulkhead.Full.self) { try await bulkhead.run {} }
+        }
+        try await bulkhead.run {}
+    }
+
+    @Test func runsNoMoreThanItsLimitAtOnce() async throws {
+        let bulkhead = Bulkhead(name: "test", limit: 3, waiting: 100)
+        let peak = Peak()
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for _ in 0..<50 {
+                group.addTask {
+                    try await bulkhead.run {
+                        await peak.enter()
+                        await Task.yield()
+                        await peak.leave()
+                    }
+                }
+            }
+            try await group.waitForAll()
+        }
+        #expect(await peak.highest <= 3)
+    }
+
+    private actor Peak {
+        private var running = 0
+        private(set) var highest = 0
+        func enter() {
+            running += 1
+            highest = max(highest, running)
+        }
+        func leave() { running -= 1 }
+    }
+}
+
+@Suite struct NudgeTests {
+    @Test func remembersASignalThatCameBeforeItsWaiter() async {
+        let nudge = Nudge()
+        nudge.signal()
+        nudge.signal()
+        await nudge.wait()
+        #expect(Bool(true), "the wait ended")
+    }
+
+    @Test func wakesWhenItsTaskIsCancelled() async {
+        let nudge = Nudge()
+        await withTaskGroup(of: Bool.self) { group in
+            group.addTask {
+                await nudge.wait()
+                return true
+            }
+            group.cancelAll()
+            #expect(await group.next() == true)
+        }
+    }
+}
+
+@Suite struct ErrorChainTests {
+    private struct Outer: CausedError {
+        let cause: (any Error)?
+        var description: String { "could not boot" }
+    }
+    private struct Inner: Error, CustomStringConvertible { let description = "no disk" }
+
+    @Test func printsEveryCauseOnce() { #expect("\(ErrorChain(Outer(cause: Inner())))" == "could not boot: no disk") }
+}

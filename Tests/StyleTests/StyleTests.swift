@@ -1,0 +1,128 @@
+import Foundation
+import Testing
+
+/// The house rules that a compiler does not check. A rule that makes code worse may be broken where the line says why.
+@Suite struct StyleTests {
+    /// Modules that speak for the domain: no chance, no clock, no framework.
+    static let pureModules: Set<String> = [
+        "Primitives", "CloudModel", "SagaEngine", "PlacementCore", "CellProtocol", "HypervisorDriver",
+        "ServerLifecycle",
+        "Supervisor", "Conductor", "Topology", "ServerViews",
+    ]
+    static let adapters: Set<String> = ["PostgresClient", "RabbitMQTransport", "LibvirtDriver", "Persistence"]
+
+    @Test func noSourceIsUnsafeOrUnfinishedWithoutAReason() throws {
+        let banned = [
+            ("try!", "never"), ("as!", "never"), ("nonisolated(unsafe)", "never"), ("Task.detached", "never"),
+            ("@unchecked Sendable", "SAFETY"), ("TO" + "DO", "never"), ("FIX" + "ME", "never"),
+            ("not implemented", "501"),
+        ]
+        for file in try SourceTree.swiftFiles(under: "Sources") {
+            for (index, line) in file.lines.enumerated() {
+                for (word, excuse) in banned where line.contains(word) {
+                    let isExcused = excuse != "never" && SourceTree.isExcused(file.lines, index, excuse)
+                    #expect(isExcused, "\(file.path):\(index + 1): \(word)")
+                }
+            }
+        }
+    }
+
+    @Test func thePureModulesTakeTimeIdsAndChanceFromOutside() throws {
+        let banned = ["Date()", "UUID()", "Task.sleep", ".random(", "ContinuousClock()"]
+        let allowed = ["Sources/Primitives/Sources.swift"]
+        for file in try SourceTree.swiftFiles(under: "Sources")
+        where Self.pureModules.contains(file.module) && !allowed.contains(file.path) {
+            for (index, line) in file.lines.enumerated()
+            where !line.trimmingCharacters(in: .whitespaces).hasPrefix("//") {
+                for word in banned where line.contains(word) && !line.contains("using:") {
+                    Issue.record("\(file.path):\(index + 1): \(word)")
+                }
+            }
+        }
+    }
+
+    @Test func onlyExecutablesAndAdaptersNameAdapters() throws {
+        for file in try SourceTree.swiftFiles(under: "Sources")
+        where !Self.adapters.contains(file.module) && !file.path.contains("/Executables/") {
+            for (index, line) in file.lines.enumerated() {
+                guard let range = line.range(of: "import "),
+                    line[..<range.lowerBound].allSatisfy({ $0.isLetter || $0 == " " })
+                else { continue }
+                let module = String(line[range.upperBound...].prefix { $0.isLetter || $0.isNumber || $0 == "_" })
+                #expect(!Self.adapters.contains(module), "\(file.path):\(index + 1): imports \(module)")
+            }
+        }
+    }
+
+    @Test func filesStayShort() throws {
+        for folder in ["Sources", "Tests"] {
+            for file in try SourceTree.swiftFiles(under: folder) {
+                #expect(file.lines.count <= 500, "\(file.path) has \(file.lines.count) lines: which type is missing?")
+            }
+        }
+    }
+
+    @Test func functionsStayShort() throws {
+        for file in try SourceTree.swiftFiles(under: "Sources") {
+            for function in FunctionScanner.functions(in: file.lines) {
+                #expect(
+                    function.length <= 70,
+                    "\(file.path):\(function.line): \(function.length) lines: which function is missing?")
+            }
+        }
+    }
+
+    @Test func everyModuleIsDescribed() throws {
+        let modules = try SourceTree.text("Sources/Documentation.docc/Modules.md")
+        for file in try SourceTree.swiftFiles(under: "Sources") where !file.path.contains("/Executables/") {
+            #expect(modules.contains("`\(file.module)`"), "Modules.md says nothing of \(file.module)")
+        }
+    }
+
+    @Test func theTopLevelHoldsNothingElse() throws {
+        let allowed: Set<String> = [
+            "Package.swift", "Package.resolved", "Sources", "Tests", "deploy", "topology.yaml", "README.md", "LICENSE",
+        ]
+        for name in try FileManager.default.contentsOfDirectory(atPath: SourceTree.root.path) where !name.hasPrefix(".")
+        {
+            #expect(allowed.contains(name), "\(name) at the top level")
+        }
+    }
+}
+
+/// Finds functions and how many lines each has, by counting braces; good enough for a limit.
+enum FunctionScanner {
+    struct Function {
+        let line: Int
+        let length: Int
+    }
+
+    static func functions(in lines: [Substring]) -> [Function] {
+        var functions: [Function] = []
+        for (index, line) in lines.enumerated() {
+            let text = line.trimmingCharacters(in: .whitespaces)
+            guard text.contains("func ") || text.hasPrefix("init(") || text.contains(" init("), !text.hasPrefix("//")
+            else {
+                continue
+            }
+            let indent = line.prefix { $0 == " " }.count
+            let end = lines[(index + 1)...].firstIndex { candidate in
+                candidate.prefix { $0 == " " }.count == indent && candidate.dropFirst(indent).hasPrefix("}")
+            }
+            // A requirement without a body ends before the next declaration at its depth.
+            guard let end, !lines[(index + 1)..<end].contains(where: { isDeclaration($0, at: indent) }) else {
+                continue
+            }
+            functions.append(Function(line: index + 1, length: end - index + 1))
+        }
+        return functions
+    }
+
+    private static func isDeclaration(_ line: Substring, at indent: Int) -> Bool {
+        guard line.prefix(while: { $0 == " " }).count == indent else { return false }
+        let text = line.dropFirst(indent)
+        return ["func ", "package ", "private ", "static ", "var ", "let ", "init(", "@", "///", "mutating "].contains {
+            text.hasPrefix($0)
+        }
+    }
+}
