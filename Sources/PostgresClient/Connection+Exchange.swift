@@ -14,6 +14,8 @@ extension Connection {
         var steps: ArraySlice<Step>
         var results: [ResultBox] = []
         var error: PostgresError?
+        /// Statements that were not prepared after all; there is nothing to deallocate then.
+        var unprepared: Set<String> = []
         /// The error is the server's word that a prepared plan no longer fits its tables.
         var planIsStale = false
         let completion: @Sendable (Answer) -> Void
@@ -171,13 +173,18 @@ extension Connection {
         let worked = status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK
         switch step {
         case .run where worked: state.exchange?.results.append(result)
-        case .prepare(let key, let name) where !worked: state.cache.forget(key, name: name)
-        case .deallocate(let name) where !worked: state.cache.doom(name)
+        case .prepare(let key, let name) where !worked:
+            state.cache.forget(key, name: name)
+            state.exchange?.unprepared.insert(name)
+        case .deallocate(let name) where !worked && state.exchange?.unprepared.contains(name) == false:
+            state.cache.doom(name)
         case .run, .prepare, .deallocate: break
         }
         if !worked, status != PGRES_PIPELINE_ABORTED, state.exchange?.error == nil {
             let failure = PostgresError.refusal(result.raw, status)
             state.exchange?.error = failure
+            // Somebody discarded what this side believes to be prepared: the session is of no use.
+            if failure.sqlState == .invalidStatementName { state.isTainted = true }
             if failure.marksStalePlan(result.raw) {
                 state.exchange?.planIsStale = true
                 state.cache.doomAll()

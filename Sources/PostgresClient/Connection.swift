@@ -33,6 +33,8 @@ final class Connection: ReactorHandler {
         var cancelledBeforeStart: UInt64 = 0
         var wantsWrite = false
         var transactionStatus = TransactionStatus.none
+        /// Not to be lent again.
+        var isTainted = false
     }
 
     let configuration: PostgresConfiguration
@@ -68,7 +70,9 @@ final class Connection: ReactorHandler {
 
     /// Ready for a statement of somebody else: alive, nothing under way, no transaction open.
     var isClean: Bool {
-        state.withLock { $0.phase == .ready && $0.exchange == nil && $0.transactionStatus == .none }
+        state.withLock {
+            $0.phase == .ready && $0.exchange == nil && $0.transactionStatus == .none && !$0.isTainted
+        }
     }
 
     var isOpen: Bool { state.withLock { $0.phase == .ready } }

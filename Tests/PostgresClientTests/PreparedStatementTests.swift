@@ -64,6 +64,34 @@ struct PreparedStatementTests {
         }
     }
 
+    @Test func `statements that were never prepared are not deallocated`() async throws {
+        try await withPool({
+            $0.maximumConnections = 1
+            $0.preparedStatementLimit = 1
+        }) { pool async throws in
+            let backend = try await pool.backendID()
+            for round in 0..<3 {
+                await #expect(throws: PostgresError.self) {
+                    try await pool.pipeline(["select 1/0", "select \(round) as a", "select \(round) as b"])
+                }
+                #expect(try await pool.query("select \(round) as c").count == 1)
+            }
+            #expect(try await preparedCount(pool) == 1)
+            #expect(try await pool.backendID() == backend)
+        }
+    }
+
+    @Test func `a session whose statements somebody discarded is replaced`() async throws {
+        try await withPool({ $0.maximumConnections = 1 }) { pool async throws in
+            let statement: Statement = "select \(1)"
+            #expect(try await pool.query(statement).count == 1)
+            try await pool.execute(Statement("deallocate all").once)
+            let error = await #expect(throws: PostgresError.self) { try await pool.query(statement) }
+            #expect(error?.sqlState == .invalidStatementName)
+            #expect(try await pool.query(statement).count == 1)
+        }
+    }
+
     @Test func `altering a table under a prepared statement is not noticed by callers`() async throws {
         try await withPool({ $0.maximumConnections = 1 }) { pool async throws in
             try await pool.execute("create table t (a int)")
