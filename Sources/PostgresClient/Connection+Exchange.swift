@@ -19,6 +19,7 @@ extension Connection {
         /// The error is the server's word that a prepared plan no longer fits its tables.
         var planIsStale = false
         let completion: @Sendable (Answer) -> Void
+        let timer: Reactor.Token?
         let startedAt = MonotonicTime.now()
         var cancelRequested = false
         /// A cancel request is on its way to the server and could hit whatever runs next.
@@ -73,24 +74,17 @@ extension Connection {
             var sent = true
             for statement in statements where sent { sent = send(statement, on: handle, &state.cache, &steps) }
             guard sent, PQpipelineSync(handle.raw) == 1 else { return handle.connectionError() }
-            state.exchange = Exchange(id: id, steps: steps[...], completion: completion)
+            let timer = limits.time.flatMap { time in
+                reactor.schedule(MonotonicTime.now().advanced(by: time)) { [weak self] in self?.expire(id) }
+            }
+            state.exchange = Exchange(id: id, steps: steps[...], completion: completion, timer: timer)
             state.transactionStatus = .unknown
             flush(&state, handle)
             return nil
         }
-        if let refusal {
-            completion(.failure(refusal))
-            if refusal != .cancelled { fail(refusal) }
-            return
-        }
-        guard let time = limits.time else { return }
-        let timer = reactor.schedule(MonotonicTime.now().advanced(by: time)) { [weak self] in self?.expire(id) }
-        let isOver = state.withLock { state in
-            guard state.exchange?.id == id else { return true }
-            state.timer = timer
-            return false
-        }
-        if isOver, let timer { reactor.cancelTimer(timer) }
+        guard let refusal else { return }
+        completion(.failure(refusal))
+        if refusal != .cancelled { fail(refusal) }
     }
 
     /// Asks the server to stop that exchange. It ends when the server says so, at the latest after a grace.
@@ -211,10 +205,9 @@ extension Connection {
 
     private func complete(_ state: inout State, _ answer: Answer) -> [Action] {
         let exchange = state.exchange.take()
-        let timer = state.timer.take()
         return [
             { [self] in
-                if let timer { reactor.cancelTimer(timer) }
+                if let timer = exchange?.timer { reactor.cancelTimer(timer) }
                 exchange?.completion(answer)
             }
         ]

@@ -27,6 +27,7 @@ final class Connection: ReactorHandler {
         var handle: LibpqHandle?
         var token: Reactor.Token?
         var opened: (@Sendable (Result<Connection, PostgresError>) -> Void)?
+        /// For the time that opening may take.
         var timer: Reactor.Token?
         var exchange: Exchange?
         var cache: StatementCache
@@ -173,7 +174,7 @@ extension Connection {
         return [
             { [self] in
                 if let token { reactor.remove(token) }
-                if let timer { reactor.cancelTimer(timer) }
+                for timer in [timer, exchange?.timer] { if let timer { reactor.cancelTimer(timer) } }
                 withExtendedLifetime(handle) {}
                 opened?(.failure(error))
                 exchange?.completion(exchange?.answerWhenLost(error) ?? .failure(error))

@@ -57,6 +57,16 @@ struct StatementTests {
         #expect(statement.failure == .encoding("date out of range"))
     }
 
+    @Test func `values are in no description of a statement`() {
+        let statement: Statement = "select \("hunter2")"
+        var dumped = ""
+        dump(statement, to: &dumped)
+        let bytes = Array("hunter2".utf8).map(String.init).joined(separator: ", ")
+        for text in ["\(statement)", String(reflecting: statement), dumped] {
+            #expect(!text.contains("hunter2") && !text.contains(bytes) && text.contains("select $1"))
+        }
+    }
+
     @Test func `arrays are one parameter`() {
         let statement: Statement = "select 1 where id = any(\([UUID()])) or n = any(\(["a", "b"])) or b = \([UInt8(1)])"
         #expect(statement.binds.map(\.type) == [.uuidArray, .textArray, .bytea])
