@@ -132,10 +132,11 @@ final class BrokerLoop {
 
     /// Gives the connection up when the broker has been silent for two heartbeats.
     func checkHeartbeat() throws(BusError) {
-        let silence = MonotonicTime.now.since(lastReceived)
-        guard silence < core.configuration.heartbeat * 2 else {
-            throw .disconnected("the message broker has been silent for \(silence)")
-        }
+        let limit = core.configuration.heartbeat * 2
+        guard MonotonicTime.now.since(lastReceived) >= limit else { return }
+        // While a large message was being sent, heartbeats may have arrived that nobody has read yet.
+        let silence = core.socketGuard.silence ?? limit
+        guard silence < limit else { throw .disconnected("the message broker has been silent for \(silence)") }
     }
 
     private func readFrames() throws(BusError) {

@@ -1,12 +1,16 @@
-/// Polls until `condition` holds. False when it still does not after `limit`.
-package func eventually<Failure: Error>(
-    within limit: Duration = .seconds(20), _ condition: () async throws(Failure) -> Bool
-) async throws(Failure) -> Bool {
-    let clock = ContinuousClock()
-    let deadline = clock.now + limit
-    while clock.now < deadline {
-        if try await condition() { return true }
-        do { try await clock.sleep(for: .milliseconds(5)) } catch { return false }
+/// Waits until a condition holds, looking again and again; fails when it does not hold within `limit`.
+package func eventually(
+    _ what: String, within limit: Duration = .seconds(20), _ condition: () async throws -> Bool
+) async throws {
+    let end = ContinuousClock.now + limit
+    while try await !condition() {
+        guard ContinuousClock.now < end else { throw ConditionNotMet(what: what, limit: limit) }
+        try await Task.sleep(for: .milliseconds(5))
     }
-    return try await condition()
+}
+
+package struct ConditionNotMet: Error, CustomStringConvertible {
+    package let what: String
+    package let limit: Duration
+    package var description: String { "waited \(limit) in vain until \(what)" }
 }
