@@ -228,10 +228,11 @@ let package = Package(
         .target(
             name: "TestSupport",
             dependencies: [
-                "PostgresClient", "RabbitMQTransport", "MessageBus", "Primitives", subprocess, systemPackage,
-                httpClient, nioCore, nioHTTP1, "CloudModel",
+                "PostgresClient", "RabbitMQTransport", "MessageBus", "Primitives", "Deployer", subprocess,
+                systemPackage, httpClient, nioCore, nioHTTP1, "CloudModel",
             ],
             path: "Tests/TestSupport", swiftSettings: settings),
+        tests("DevCloudTests", ["TestSupport", "Deployer"]),
         tests("CloudModelTests", ["CloudModel", "Primitives"]),
         tests("PlacementCoreTests", ["PlacementCore", "CloudModel", "Primitives"]),
         tests(
