@@ -3,6 +3,7 @@ import FoundationEssentials
 import Glibc
 import HTTPKit
 import HTTPTypes
+import ImageInspector
 import Logging
 import NIOCore
 import Primitives
