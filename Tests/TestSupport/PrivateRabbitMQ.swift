@@ -75,6 +75,7 @@ package final class PrivateRabbitMQ: Sendable {
     package let folder: String
     private let managementPort: Int
     private let administratorPassword: Secret
+    private let environment: [String]
     private let brokerGuard: BrokerGuard
     private let nextVHost = Atomic<Int>(1)
 
@@ -100,24 +101,23 @@ package final class PrivateRabbitMQ: Sendable {
             """
         try Data(settings.utf8).write(to: URL(filePath: "\(folder)/rabbitmq.conf"))
         try Data("[rabbitmq_management].\n".utf8).write(to: URL(filePath: "\(folder)/enabled_plugins"))
-        brokerGuard = try BrokerGuard(
-            folder: folder, epmdPort: ports.first + 2,
-            environment: [
-                "HOME=\(folder)",
-                "RABBITMQ_NODENAME=test\(ports.first)@localhost",
-                "RABBITMQ_MNESIA_BASE=\(folder)/mnesia",
-                "RABBITMQ_LOG_BASE=\(folder)/log",
-                "RABBITMQ_NODE_IP_ADDRESS=127.0.0.1",
-                "RABBITMQ_NODE_PORT=\(port)",
-                "RABBITMQ_DIST_PORT=\(ports.first + 3)",
-                "ERL_EPMD_PORT=\(ports.first + 2)",
-                "ERL_EPMD_ADDRESS=127.0.0.1",
-                "RABBITMQ_ENABLED_PLUGINS_FILE=\(folder)/enabled_plugins",
-                "RABBITMQ_CONFIG_FILE=\(folder)/rabbitmq",
-                "RABBITMQ_PID_FILE=\(folder)/pid",
-                "RABBITMQ_CONF_ENV_FILE=/dev/null",
-                "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none",
-            ])
+        environment = [
+            "HOME=\(folder)",
+            "RABBITMQ_NODENAME=test\(ports.first)@localhost",
+            "RABBITMQ_MNESIA_BASE=\(folder)/mnesia",
+            "RABBITMQ_LOG_BASE=\(folder)/log",
+            "RABBITMQ_NODE_IP_ADDRESS=127.0.0.1",
+            "RABBITMQ_NODE_PORT=\(port)",
+            "RABBITMQ_DIST_PORT=\(ports.first + 3)",
+            "ERL_EPMD_PORT=\(ports.first + 2)",
+            "ERL_EPMD_ADDRESS=127.0.0.1",
+            "RABBITMQ_ENABLED_PLUGINS_FILE=\(folder)/enabled_plugins",
+            "RABBITMQ_CONFIG_FILE=\(folder)/rabbitmq",
+            "RABBITMQ_PID_FILE=\(folder)/pid",
+            "RABBITMQ_CONF_ENV_FILE=/dev/null",
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none",
+        ]
+        brokerGuard = try BrokerGuard(folder: folder, epmdPort: ports.first + 2, environment: environment)
         brokerGuard.startBroker()
     }
 
@@ -152,6 +152,16 @@ package final class PrivateRabbitMQ: Sendable {
     package func restart() async throws {
         brokerGuard.startBroker()
         try await waitUntilReady()
+    }
+
+    /// Runs `rabbitmqctl`, for what the management API can't do. Takes seconds: it starts an Erlang machine.
+    package func control(_ arguments: [String]) async throws {
+        let child = try ChildProcess(
+            environment + ["/usr/lib/rabbitmq/bin/rabbitmqctl"] + arguments, output: "\(folder)/control.log",
+            folder: folder)
+        var status: Int32 = 0
+        try await wait("rabbitmqctl's end") { waitpid(child.processID, &status, WNOHANG) == child.processID }
+        guard status == 0 else { throw Failure("rabbitmqctl \(arguments) ended with status \(status)") }
     }
 
     private func processID() throws -> pid_t {
