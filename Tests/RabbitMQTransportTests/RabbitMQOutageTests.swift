@@ -114,7 +114,7 @@ struct RabbitMQOutageTests {
         try await bus.declare(BusMessages.topology(.topic, patterns: ["a"]))
         try await bus.declare(BusTopology(queues: [.init("mine", life: .exclusive)]))
         try await bus.publish("before", to: "x", "a")
-        try broker.signal(SIGSTOP)
+        try await broker.freeze()
         let clock = ContinuousClock()
         let frozen = clock.now
         do {
@@ -142,10 +142,10 @@ struct RabbitMQOutageTests {
             #expect(notices.losses >= 1)
             #expect(!bus.isConnected)
         } catch {
-            try broker.signal(SIGCONT)
+            try broker.thaw()
             throw error
         }
-        try broker.signal(SIGCONT)
+        try broker.thaw()
         try await bus.publish("after", to: "x", "a")
         #expect(bus.isConnected)
         // The broker may still hold the lost connection's queue for a moment.
@@ -167,7 +167,7 @@ struct RabbitMQOutageTests {
         let notices = Notices()
         let bus = try connect(vhost, notices, heartbeat: .seconds(1))
         try await bus.declare(BusMessages.topology(.topic, patterns: ["a"]))
-        try broker.signal(SIGSTOP)
+        try await broker.freeze()
         var large = BusMessages.envelope("large")
         large.body = Data(repeating: 32, count: Envelope.bodyLimitBytes)
         let duration = await ContinuousClock().measure {
@@ -187,7 +187,7 @@ struct RabbitMQOutageTests {
         } catch {
             Issue.record(error)
         }
-        try broker.signal(SIGCONT)
+        try broker.thaw()
         try await bus.publish("after", to: "x", "a")
         await bus.close()
     }
@@ -197,11 +197,11 @@ struct RabbitMQOutageTests {
         let notices = Notices()
         let bus = try connect(try await broker.createVHost(), notices, heartbeat: .seconds(5))
         try await bus.declare(BusMessages.topology(.topic, patterns: ["a"]))
-        try broker.signal(SIGSTOP)
+        try await broker.freeze()
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await bus.publish("m", to: "x", "a") }
             try await Task.sleep(for: .seconds(2))
-            try broker.signal(SIGCONT)
+            try broker.thaw()
             try await group.waitForAll()
         }
         #expect(notices.losses == 0)
@@ -244,9 +244,9 @@ struct RabbitMQOutageTests {
         let broker = try await Self.broker.get()
         let bus = try connect(try await broker.createVHost(), Notices())
         try await bus.declare(BusMessages.topology(.topic, patterns: ["a"]))
-        try broker.signal(SIGSTOP)
+        try await broker.freeze()
         let duration = await ContinuousClock().measure { await bus.close() }
-        try broker.signal(SIGCONT)
+        try broker.thaw()
         #expect(duration < .seconds(5))
     }
 

@@ -134,9 +134,36 @@ package final class PrivateRabbitMQ: Sendable {
 
     // MARK: - Faults
 
-    /// Sends a signal to the broker's process.
-    package func signal(_ signal: Int32) throws {
-        guard kill(try processID(), signal) == 0 else { throw Failure("kill: errno \(errno)") }
+    /// Stops the broker's process (SIGSTOP) and returns when all its threads stand still.
+    package func freeze() async throws {
+        let process = try processID()
+        guard kill(process, SIGSTOP) == 0 else { throw Failure("kill: errno \(errno)") }
+        try await wait("the broker's threads to stand still") { Self.isStopped(process) }
+    }
+
+    /// Lets it go on.
+    package func thaw() throws {
+        guard kill(try processID(), SIGCONT) == 0 else { throw Failure("kill: errno \(errno)") }
+    }
+
+    private static func isStopped(_ process: pid_t) -> Bool {
+        let folder = "/proc/\(process)/task"
+        guard let stream = opendir(folder) else { return false }
+        defer { closedir(stream) }
+        while let entry = readdir(stream) {
+            let thread = withUnsafeBytes(of: entry.pointee.d_name) { bytes in
+                String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+            }
+            guard !thread.hasPrefix(".") else { continue }
+            guard let file = fopen("\(folder)/\(thread)/stat", "r") else { continue }
+            defer { fclose(file) }
+            var line = [UInt8](repeating: 0, count: 256)
+            let count = fread(&line, 1, line.count, file)
+            // The state follows the name, which is in parentheses and may hold anything.
+            let state = String(decoding: line.prefix(count), as: UTF8.self).split(separator: ")").last
+            guard state?.hasPrefix(" T") ?? false else { return false }
+        }
+        return true
     }
 
     /// Ends the broker with a signal (SIGTERM in good order, SIGKILL not) and waits until its process is gone.
