@@ -177,18 +177,18 @@ let package = Package(
         module(
             "Deployer",
             [
-                "Topology", "CloudModel", "MessageBus", "Primitives", logging, subprocess, systemPackage,
-                crypto,
+                "Topology", "CloudModel", "MessageBus", "Primitives", logging, subprocess, systemPackage, httpClient,
+                nioCore, nioHTTP1, crypto,
             ]),
 
         // Executables: the only places that name adapters
-        executable("cellwright", ["Deployer", "Topology", "ServiceKit", "Primitives"]),
+        executable("cellwright", ["Deployer", "Topology", "ServiceKit", "Primitives", systemPackage, unixSignals]),
         executable(
             "cellwright-api",
             [
                 "IdentityAPI", "ImageAPI", "NetworkAPI", "ComputeAPI", "HTTPKit", "Persistence", "PostgresClient",
-                "RabbitMQTransport",
-                "CellProtocol", "CloudModel", "MessageBus", "ServiceKit", "Primitives", lifecycle,
+                "ServerLifecycle", "CellProtocol", "CloudModel", "MessageBus", "ServiceKit", "Primitives", "BusSetup",
+                "DatabaseSetup", lifecycle,
             ]),
         executable(
             "cellwright-supervisor",
@@ -223,9 +223,7 @@ let package = Package(
             name: "TestSupport",
             dependencies: [
                 "PostgresClient", "RabbitMQTransport", "MessageBus", "Primitives", subprocess, systemPackage,
-                httpClient, nioCore, nioHTTP1,
-                "PostgresClient", "RabbitMQTransport", "MessageBus", "CloudModel", "Primitives", subprocess,
-                systemPackage, httpClient, nioCore,
+                httpClient, nioCore, nioHTTP1, "CloudModel",
             ],
             path: "Tests/TestSupport", swiftSettings: settings),
         tests("CloudModelTests", ["CloudModel", "Primitives"]),
@@ -251,6 +249,9 @@ let package = Package(
                 "CellProtocol", "CloudModel", "MessageBus", "Primitives", "TestSupport", logging, lifecycle,
             ]),
         tests("PostgresClientTests", ["PostgresClient", "Primitives", "TestSupport"]),
+        tests(
+            "HypervisorDriverTests",
+            ["HypervisorDriver", "LibvirtDriver", "CloudModel", "Primitives", subprocess, systemPackage]),
         tests("ImageInspectorTests", ["ImageInspector", subprocess, systemPackage]),
         tests("ServerViewsTests", ["ServerViews", "CellProtocol", "CloudModel", "Primitives"]),
     ],

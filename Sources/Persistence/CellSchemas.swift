@@ -14,6 +14,7 @@ package enum CellSchemas {
     }
 
     private static let root = [
+        (IdentitySchema.name, IdentitySchema.migrations),
         (NetworkSchema.name, NetworkSchema.migrations), (ComputeSchema.name, ComputeSchema.migrations),
         (RootSchema.name, RootSchema.migrations),
     ]
