@@ -1,7 +1,7 @@
 package import CloudModel
 import FoundationEssentials
 import Primitives
-package import Testing
+import Testing
 
 /// What every image repository keeps to. Each case gets a repository of its own, empty.
 package enum ImageContract {
@@ -57,7 +57,8 @@ package enum ImageContract {
         (image.minimumDiskGiB, image.minimumMemoryMiB, image.isProtected) = (3, 64, true)
         try await store.insert(image)
         #expect(try await store.image(image.id) == image)
-        await #expect(throws: ImageStoreError.duplicate) { [image] in try await store.insert(image) }
+        let copy = image
+        await #expect(throws: ImageStoreError.duplicate) { try await store.insert(copy) }
         let bare = Image(id: id(2), owner: nil, createdAt: now, updatedAt: now)
         try await store.insert(bare)
         #expect(try await store.image(bare.id) == bare)
@@ -85,7 +86,8 @@ package enum ImageContract {
         await #expect(throws: ImageStoreError.invalidText) { try await store.insert(image(1, "a\0")) }
         var odd = image(1, "a")
         odd.properties = ["k": "v\0"]
-        await #expect(throws: ImageStoreError.invalidText) { [odd] in try await store.insert(odd) }
+        let copy = odd
+        await #expect(throws: ImageStoreError.invalidText) { try await store.insert(copy) }
     }
 
     private static func movesUploads(_ store: any ImageRepository) async throws {
@@ -232,7 +234,8 @@ package enum ImageContract {
         var query = ImageQuery(viewer: .administrator, sort: [.init(.name, isAscending: true)])
         #expect(numbers(try await store.images(query)) == [3, 7, 2, 6, 1, 4, 5], "no name comes first, then by age")
         query.marker = id(99)
-        await #expect(throws: ImageStoreError.markerNotFound) { [query] in try await store.images(query) }
+        let copy = query
+        await #expect(throws: ImageStoreError.markerNotFound) { try await store.images(copy) }
     }
 
     private static func knowsFiles(_ store: any ImageRepository) async throws {
