@@ -194,7 +194,7 @@ let package = Package(
             [
                 "IdentityAPI", "ImageAPI", "NetworkAPI", "ComputeAPI", "HTTPKit", "Persistence", "PostgresClient",
                 "ServerLifecycle", "CellProtocol", "CloudModel", "MessageBus", "ServiceKit", "Primitives", "BusSetup",
-                "DatabaseSetup", lifecycle,
+                "DatabaseSetup", lifecycle, systemPackage,
             ]),
         executable(
             "cellwright-supervisor",
@@ -228,15 +228,19 @@ let package = Package(
         .target(
             name: "TestSupport",
             dependencies: [
-                "PostgresClient", "RabbitMQTransport", "MessageBus", "Primitives", subprocess, systemPackage,
-                httpClient, nioCore, nioHTTP1, "CloudModel",
+                "PostgresClient", "RabbitMQTransport", "MessageBus", "Primitives", "Deployer", subprocess,
+                systemPackage, httpClient, nioCore, nioHTTP1, "CloudModel",
             ],
             path: "Tests/TestSupport", swiftSettings: settings),
+        tests("DevCloudTests", ["TestSupport", "Deployer"]),
         tests("CloudModelTests", ["CloudModel", "Primitives"]),
         tests("PlacementCoreTests", ["PlacementCore", "CloudModel", "Primitives"]),
         tests(
             "ComputeAgentTests",
-            ["ComputeAgent", "CellProtocol", "CloudModel", "HypervisorDriver", "MessageBus", "Primitives"]),
+            [
+                "ComputeAgent", "CellProtocol", "CloudModel", "HypervisorDriver", "MessageBus", "Primitives",
+                "TestSupport", logging,
+            ]),
         tests(
             "PersistenceTests",
             [
@@ -255,6 +259,9 @@ let package = Package(
                 "CellProtocol", "CloudModel", "MessageBus", "Primitives", "TestSupport", logging, lifecycle,
             ]),
         tests("PostgresClientTests", ["PostgresClient", "Primitives", "TestSupport"]),
+        tests(
+            "HypervisorDriverTests",
+            ["HypervisorDriver", "LibvirtDriver", "CloudModel", "Primitives", subprocess, systemPackage]),
         tests("ImageInspectorTests", ["ImageInspector", subprocess, systemPackage]),
         tests("ServerViewsTests", ["ServerViews", "CellProtocol", "CloudModel", "Primitives"]),
     ],

@@ -1,6 +1,5 @@
 import CloudModel
 import Foundation
-import Primitives
 import Synchronization
 import Testing
 import Topology
@@ -162,15 +161,5 @@ struct DevProcessTests {
         }
         #expect(error?.description.contains("child ended 2 times in a row (status 3)") == true)
         #expect(error?.description.hasSuffix("no such thing\nno such thing") == true)
-    }
-
-    @Test("clouds.yaml quotes what it must")
-    func clouds() throws {
-        let text = try DevClouds(
-            url: "http://127.0.0.1:8774/", region: "R",
-            entries: [.init(cloud: "c", user: "a\"b", project: "p: q", password: .init("x\ny"))]
-        ).text()
-        #expect(text.contains("      auth_url: \"http://127.0.0.1:8774/identity/v3\"\n"))
-        #expect(text.contains("      username: \"a\\\"b\"\n") && text.contains("      password: \"x\\ny\"\n"))
     }
 }

@@ -165,7 +165,7 @@ package struct DevCloud: Sendable {
             try await step("start the API, the conductors and \(hosts) simulated hosts") {
                 try await waitUntilHealthy(services)
             }
-            try writeDevClouds()
+            try writeCloudsFile()
             return try await body(try ready(others + processes))
         }
     }
@@ -215,8 +215,13 @@ package struct DevCloud: Sendable {
 
     private func bootstrap() async throws {
         guard let api = layout.services(.api).first else { return }
-        let input = try BootstrapInput(layout.topology) { user in try password(of: user) }
-        try await call(api, ["bootstrap"], input: try JSONEncoder().encode(input))
+        var document = BootstrapDocument.administrator(password: try administratorPassword())
+        let bootstrap = layout.topology.bootstrap
+        for project in bootstrap.projects { document.add(project) }
+        for user in bootstrap.users { document.add(user, password: try password(of: user)) }
+        for flavor in bootstrap.flavors { document.add(flavor) }
+        for network in bootstrap.networks { document.add(network) }
+        try await call(api, ["bootstrap"], input: try JSONEncoder().encode(document))
     }
 
     private func password(of user: Topology.User) throws -> Secret {
@@ -225,14 +230,27 @@ package struct DevCloud: Sendable {
         return try given ?? secrets.value(.user(user.name))
     }
 
-    private func writeDevClouds() throws {
-        let administrator = BootstrapInput.administrator(in: layout.topology)
-        let user = BootstrapInput.firstUser(in: layout.topology)
-        let entries = try [(DevClouds.userCloud, user), (DevClouds.administratorCloud, administrator)].map {
-            DevClouds.Entry(cloud: $0.0, user: $0.1.name, project: $0.1.project, password: try password(of: $0.1))
+    /// Of the user `admin`, listed or not.
+    private func administratorPassword() throws -> Secret {
+        let name = BootstrapDocument.administratorName
+        let listed = layout.topology.bootstrap.users.first { $0.name == name }
+        return try listed.map(password) ?? secrets.value(.user(name))
+    }
+
+    private func writeCloudsFile() throws {
+        let admin = BootstrapDocument.administratorName
+        let administrator = CloudsFile.Login(
+            cloud: "cellwright-admin", user: admin, project: admin, password: try administratorPassword())
+        // Where the topology lists no user, the administrator is the user too.
+        var user = administrator
+        user.cloud = "cellwright"
+        if let listed = layout.topology.bootstrap.users.first(where: { $0.name != admin }) {
+            user.user = listed.name
+            user.project = listed.project
+            user.password = try password(of: listed)
         }
-        let file = DevClouds(url: layout.url, region: layout.topology.region, entries: entries)
-        try PrivateFile.write(try file.text(), to: layout.cloudsFile)
+        let text = CloudsFile.text([user, administrator], url: layout.url, region: layout.topology.region)
+        try PrivateFile.write(text, to: layout.cloudsFile)
     }
 
     private func ready(_ processes: [DevProcess]) throws -> DevReady {

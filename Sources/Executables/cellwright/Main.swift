@@ -11,5 +11,8 @@ struct Cellwright: AsyncParsableCommand {
             65 the topology file has mistakes.
             """,
         version: ProcessShell.version,
-        subcommands: [ValidateCommand.self, DevCommand.self])
+        subcommands: [
+            ValidateCommand.self, PlanCommand.self, ApplyCommand.self, StatusCommand.self, DestroyCommand.self,
+            LabCommand.self, DevCommand.self,
+        ])
 }
