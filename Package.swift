@@ -124,7 +124,16 @@ let package = Package(
             ]),
         module(
             "IdentityAPI",
-            ["HTTPKit", "CloudModel", "Primitives", "ServiceKit", hummingbird, httpTypes, crypto, cryptoExtras]),
+            [
+                "HTTPKit", "CellProtocol", "CloudModel", "Primitives", hummingbird, httpTypes, crypto, cryptoExtras,
+                lifecycle, logging, nioPosix,
+            ]),
+        tests(
+            "IdentityAPITests",
+            [
+                "IdentityAPI", "HTTPKit", "CellProtocol", "CloudModel", "Primitives", "TestSupport", hummingbird,
+                hummingbirdTesting, httpTypes, logging, nioCore,
+            ]),
         module(
             "ImageAPI",
             [
@@ -166,8 +175,8 @@ let package = Package(
         module(
             "Deployer",
             [
-                "Topology", "CloudModel", "Primitives", "ServiceKit", logging, subprocess, systemPackage, httpClient,
-                nioCore, crypto,
+                "Topology", "CloudModel", "MessageBus", "Primitives", logging, subprocess, systemPackage,
+                crypto,
             ]),
 
         // Executables: the only places that name adapters
@@ -211,8 +220,8 @@ let package = Package(
         .target(
             name: "TestSupport",
             dependencies: [
-                "PostgresClient", "RabbitMQTransport", "MessageBus", "Primitives", subprocess, systemPackage,
-                httpClient, nioCore,
+                "PostgresClient", "RabbitMQTransport", "MessageBus", "CloudModel", "Primitives", subprocess,
+                systemPackage, httpClient, nioCore,
             ],
             path: "Tests/TestSupport", swiftSettings: settings),
         tests("CloudModelTests", ["CloudModel", "Primitives"]),
@@ -229,6 +238,7 @@ let package = Package(
         tests("StyleTests", []),
         tests("TopologyTests", ["Topology", "CloudModel", "Primitives"]),
         tests("PrimitivesTests", ["Primitives"]),
+        tests("DeployerTests", ["Deployer", "Topology", "CloudModel", "MessageBus", "Primitives", systemPackage]),
         tests("SagaEngineTests", ["SagaEngine", "Primitives"]),
         tests("PostgresClientTests", ["PostgresClient", "Primitives", "TestSupport"]),
         tests("ImageInspectorTests", ["ImageInspector", subprocess, systemPackage]),

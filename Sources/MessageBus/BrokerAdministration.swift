@@ -44,6 +44,10 @@ package enum BrokerAdministration {
     /// Deletes a virtual host with everything in it.
     package static func deleteVHost(_ name: String) -> BrokerRequest { BrokerRequest(.delete, ["vhosts", name]) }
 
+    package static func deleteQueue(_ name: String, vhost: String) -> BrokerRequest {
+        BrokerRequest(.delete, ["queues", vhost, name])
+    }
+
     /// Creates a user, or gives it another password. Users are the whole broker's, not one virtual host's.
     /// - Parameter tags: `administrator`, `monitoring`, ...; none for the users of cells.
     package static func createUser(_ name: String, password: PasswordHash, tags: [String] = []) -> BrokerRequest {

@@ -3,6 +3,11 @@ package struct JSONSyntaxError: Error, Equatable, CustomStringConvertible {
     package let reason: String
     /// Bytes from the start of the text.
     package let offset: Int
+    package init(reason: String, offset: Int) {
+        self.reason = reason
+        self.offset = offset
+    }
+
     package var description: String { "\(reason) at byte \(offset)" }
 }
 

@@ -37,6 +37,8 @@ package struct AuthContext: Sendable, Equatable {
     package var auditIDs: [String]
     package var issuedAt: Date
     package var expiresAt: Date
+    /// Had with an application credential that may not make others.
+    package var isRestricted = false
 
     package init(
         userID: UserID, userName: String, userDomain: Named, project: Project?, roles: [Named], methods: [String],

@@ -1,28 +1,28 @@
-package import CloudModel
-package import FoundationEssentials
-package import PostgresClient
-package import Primitives
+import CloudModel
+import FoundationEssentials
+import PostgresClient
+import Primitives
 
-/// Ports for servers, inside the transaction that accepts them or ends them: what ``PortLedger`` is made of.
+extension PortLedger {
+    /// Ports of the embedded network service, in the root store's own transactions.
+    package static func network(_ store: PostgresNetworkStore) -> PortLedger {
+        let reserver = PortReserver(store: store)
+        return PortLedger(
+            reserve: { try await reserver.reserve($0, in: $1, now: $2) },
+            release: { try await PortReserver.release($0, in: $1) })
+    }
+}
+
+/// Ports for servers, inside the transaction that accepts them or ends them.
 ///
-/// One server costs three round trips: what there is to choose from, an address, the port.
-package struct PortReserver: Sendable {
-    let ids: any IDSource
-    private let store: PostgresNetworkStore
-
-    package init(pool: PostgresPool, ids: any IDSource) {
-        self.ids = ids
-        store = PostgresNetworkStore(pool: pool, ids: ids)
-    }
-
-    package var ledger: PortLedger {
-        PortLedger(
-            reserve: { try await reserve($0, in: $1, now: $2) }, release: { try await Self.release($0, in: $1) })
-    }
+/// One new port costs four round trips: what there is to choose from, the port, a free address, taking it.
+struct PortReserver: Sendable {
+    let store: PostgresNetworkStore
+    var ids: any IDSource { store.ids }
 
     /// Makes or takes the ports that `reservation` asks for.
     /// - Throws: ``PortReservationError``.
-    package func reserve(
+    func reserve(
         _ reservation: PortReservation, in transaction: PostgresTransaction, now: Date
     ) async throws -> ReservedPorts {
         var listed: [PortReservation.Network] = []
@@ -34,8 +34,11 @@ package struct PortReserver: Sendable {
         let ports = try await take(listed.compactMap(\.portID), for: reservation, in: transaction, now: now)
         let stock = try await stock(reservation, listed, ports, in: transaction, now: now)
         if reservation.choice == .automatic {
-            guard stock.networks.count <= 1 else { throw PortReservationError.ambiguousNetwork }
-            listed = stock.networks.map { PortReservation.Network(networkID: $0.id) }
+            // A project's own networks come before those that are shared with it.
+            let own = stock.networks.filter { $0.projectID == reservation.projectID }
+            let choice = own.isEmpty ? stock.networks : own
+            guard choice.count <= 1 else { throw PortReservationError.ambiguousNetwork }
+            listed = choice.map { PortReservation.Network(networkID: $0.id) }
         }
         try stock.checkQuota(adding: listed.count - ports.count)
         var interfaces: [NetworkInterface] = []
@@ -57,7 +60,7 @@ package struct PortReserver: Sendable {
     }
 
     /// Gives back what a server had: its own ports go, others become free again.
-    package static func release(_ server: ServerID, in transaction: PostgresTransaction) async throws {
+    static func release(_ server: ServerID, in transaction: PostgresTransaction) async throws {
         let device = server.description
         _ = try await transaction.pipeline([
             "delete from network.ports where device_id = \(device) and is_owned_by_server",

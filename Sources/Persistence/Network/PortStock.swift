@@ -63,7 +63,7 @@ extension PortReserver {
         var visible: [Statement] = []
         if reservation.choice == .automatic {
             visible = [
-                "(n.project_id = \(project.text) or n.is_shared)",
+                "(n.project_id = \(project.text) or n.is_shared)", "n.is_admin_up",
                 "exists (select 1 from network.subnets x where x.network_id = n.id)",
             ]
         } else {

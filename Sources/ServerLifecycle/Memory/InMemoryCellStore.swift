@@ -21,7 +21,7 @@ package final class InMemoryCellStore: CellStore {
     struct State {
         var servers: [ServerID: StoredServer] = [:]
         var sagas: [SagaID: Held] = [:]
-        var actions: [InstanceActionRecord] = []
+        var actions: [CellActionRecord] = []
         var hosts: [HostName: HostRecord] = [:]
         var outbox: [Event] = []
         var newestSequence: Int64 = 0
@@ -203,7 +203,7 @@ extension InMemoryCellStore {
         }
     }
 
-    package func actions(of id: ServerID, limit: Int) async throws(CellStoreError) -> [InstanceActionRecord] {
+    package func actions(of id: ServerID, limit: Int) async throws(CellStoreError) -> [CellActionRecord] {
         state.withLock { state in Array(state.actions.filter { $0.serverID == id }.reversed().prefix(limit)) }
     }
 

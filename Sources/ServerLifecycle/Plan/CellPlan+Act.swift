@@ -96,8 +96,8 @@ extension CellPlan {
         return outcome(id)
     }
 
-    private func record(_ order: ActOrder) -> InstanceActionRecord {
-        InstanceActionRecord(
+    private func record(_ order: ActOrder) -> CellActionRecord {
+        CellActionRecord(
             serverID: order.request.id, action: order.request.action.name, requestID: order.requestID,
             idempotencyKey: order.idempotencyKey, userID: order.caller?.userID ?? "",
             projectID: order.caller?.projectID ?? "", startedAt: now)

@@ -43,7 +43,7 @@ extension CellPlan {
         start(
             .boot, id: sagaID, on: server, host: host,
             input: SagaInput(requestID: build.requestID, traceParent: traceParent),
-            action: InstanceActionRecord(
+            action: CellActionRecord(
                 serverID: instance.id, action: ServerSaga.boot.action, requestID: build.requestID,
                 idempotencyKey: "build-\(instance.epoch)", userID: caller?.userID ?? instance.userID.text,
                 projectID: caller?.projectID ?? instance.projectID.text, startedAt: now))

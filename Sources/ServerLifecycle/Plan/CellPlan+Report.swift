@@ -48,11 +48,17 @@ extension CellPlan {
                 ? .undoFinished(step: step, generation: generation)
                 : .succeeded(step: step, generation: generation, output: .integer(Int64(power.rawValue)))
         case .failed(let reason, let details, let isPermanent):
-            let failure = SagaFailure(reason: reason, details: details, isPermanent: isPermanent)
+            let failure = SagaFailure(
+                reason: bounded(reason, 500), details: bounded(details, 4000), isPermanent: isPermanent)
             return isUndo
                 ? .undoFailed(step: step, generation: generation, failure: failure)
                 : .failed(step: step, generation: generation, failure: failure)
         }
+    }
+
+    /// What a host writes is kept, so it is kept short, and without what the database can't hold.
+    private static func bounded(_ text: String, _ limit: Int) -> String {
+        String(text.prefix(limit).filter { $0 != "\0" })
     }
 
     /// A guest that was made after all, by an attempt that ended otherwise, must not stay.

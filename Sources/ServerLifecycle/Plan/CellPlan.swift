@@ -19,7 +19,7 @@ package struct CellPlan: Sendable {
     var silenced: Set<ServerID> = []
     var newSagas: [SagaID] = []
     var sagaChanges: [SagaID: SagaChange] = [:]
-    var newActions: [InstanceActionRecord] = []
+    var newActions: [CellActionRecord] = []
     var events: [CellEvent] = []
 
     package init(_ snapshot: CellSnapshot, now: Date) {
@@ -94,7 +94,7 @@ package struct CellPlan: Sendable {
 
     mutating func start(
         _ kind: ServerSaga, id: SagaID, on server: StoredServer, host: HostName, input: SagaInput,
-        action: InstanceActionRecord
+        action: CellActionRecord
     ) {
         let record = SagaRecord(
             id: id, name: kind.rawValue, version: kind.definition.version, serverID: server.instance.id, host: host,

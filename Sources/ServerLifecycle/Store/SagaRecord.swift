@@ -87,7 +87,7 @@ package struct SagaLease: Sendable, Equatable {
 }
 
 /// Something that was done to a server, as the API's instance actions show it.
-package struct InstanceActionRecord: Sendable, Equatable {
+package struct CellActionRecord: Sendable, Equatable {
     package var serverID: ServerID
     /// Nova's name for it: `create`, `start`, `lock` ...
     package var action: String

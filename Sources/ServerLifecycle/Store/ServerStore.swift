@@ -32,7 +32,7 @@ package protocol ServerStore: Sendable {
     func placed(on hosts: [HostName], or ids: [ServerID]) async throws(CellStoreError) -> [PlacedServer]
 
     /// The actions of one server, newest first, at most `limit`.
-    func actions(of id: ServerID, limit: Int) async throws(CellStoreError) -> [InstanceActionRecord]
+    func actions(of id: ServerID, limit: Int) async throws(CellStoreError) -> [CellActionRecord]
 
     /// Forgets servers deleted before `date`, with their sagas and actions, at most `limit`.
     /// - Returns: how many went.
@@ -92,7 +92,7 @@ package struct CellChanges: Sendable, Equatable {
     package var servers: [ServerID: StoredServer] = [:]
     package var newSagas: [SagaRecord] = []
     package var sagas: [SagaID: SagaChange] = [:]
-    package var newActions: [InstanceActionRecord] = []
+    package var newActions: [CellActionRecord] = []
     package var events: [CellEvent] = []
 
     package init() {}

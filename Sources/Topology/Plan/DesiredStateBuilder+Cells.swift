@@ -35,7 +35,7 @@ extension DesiredStateBuilder {
             add(
                 .init(
                     id: permissionsID(user), specification: .brokerPermissions(broker, vhost: name, user),
-                    attributes: user.permissionAttributes, dependsOn: [id], cell: cell.path))
+                    attributes: user.permissionAttributes, dependsOn: [id, vhost], cell: cell.path))
         }
     }
 

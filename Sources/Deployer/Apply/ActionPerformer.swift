@@ -1,0 +1,242 @@
+import CloudModel
+import Crypto
+import FoundationEssentials
+import MessageBus
+import Primitives
+import Topology
+
+/// Carries out one action of a plan. Each may be repeated: a second time changes nothing.
+struct ActionPerformer: Sendable {
+    static let installTimeout = Duration.seconds(900)
+    static let unitTimeout = Duration.seconds(120)
+    static let migrateTimeout = Duration.seconds(300)
+    static let gateSeconds = 60
+    static let gateLogLines = 15
+
+    let settings: DeploymentSettings
+    let hosts: HostPool
+    let access: ServerAccess
+    let secrets: SecretStore
+    let binaries: BinaryCache
+    let layout: ProcessLayout
+    let bootstrapOrder: Bulkhead
+
+    init(
+        settings: DeploymentSettings, hosts: HostPool, access: ServerAccess, secrets: SecretStore,
+        binaries: BinaryCache, layout: ProcessLayout
+    ) {
+        self.settings = settings
+        self.hosts = hosts
+        self.access = access
+        self.secrets = secrets
+        self.binaries = binaries
+        self.layout = layout
+        bootstrapOrder = Bulkhead(name: "bootstrap", limit: 1, waiting: 10_000)
+    }
+
+    func perform(_ action: PlanAction) async throws {
+        guard let specification = action.specification else { return try await remove(action.resource) }
+        switch specification {
+        case .packages, .account, .directory, .file, .unit, .gate: try await onHost(action, specification)
+        case .databaseRole, .database, .schema: try await onDatabase(specification)
+        case .brokerVhost, .brokerAdministrator, .brokerUser, .brokerPermissions: try await onBroker(specification)
+        case .cellMapping(let mapping): try await map(mapping)
+        case .hostQueue(let host, let path, let computeHost):
+            try await tool(
+                .supervisor, ["host", "put"], on: host, configuration: path,
+                input: .object(["name": .string(computeHost.text)]), what: "declare a host's queue")
+        case .project, .user, .flavor, .network:
+            try await bootstrapOrder.run { try await bootstrap(specification) }
+        case .image(let image): try await upload(image)
+        }
+    }
+
+    // MARK: Hosts
+
+    private func onHost(_ action: PlanAction, _ specification: ResourceSpecification) async throws {
+        guard let name = action.host else { return }
+        let host = try hosts.connection(name)
+        switch specification {
+        case .packages(let names):
+            try await host.check("install packages", HostScript.install(names), timeout: Self.installTimeout)
+        case .account(let name, let home):
+            try await host.check("make an account", HostScript.account(name: name, home: home))
+        case .directory(let directory): try await host.check("make a folder", HostScript.directory(directory))
+        case .file(let file): try await write(file, on: host)
+        case .unit(let unit):
+            let script =
+                unit.name.hasPrefix("postgresql@")
+                ? HostScript.databaseUnit(unit.name) : HostScript.unit(unit.name, reload: action.effect == .reload)
+            try await host.check("start \(unit.name)", script, timeout: Self.unitTimeout)
+        case .gate(_, let endpoint): try await wait(for: endpoint, unit: action.resource.name, on: host)
+        default: preconditionFailure("\(action.id) is nothing on a host")
+        }
+    }
+
+    private func write(_ file: ResourceSpecification.File, on host: any HostConnection) async throws {
+        let content: Data
+        switch file.content {
+        case .text(let text): content = Data(text.utf8)
+        case .secret(let name): content = Data((try secrets.value(name).reveal() + "\n").utf8)
+        case .binary(let name):
+            let binary = try await binaries.binary(name)
+            try await host.upload(
+                compressed: binary.compressed, digest: binary.digest, to: file.path, mode: file.mode,
+                owner: file.owner)
+            return
+        }
+        try await host.check(
+            "write \(file.path)",
+            HostScript.file(path: file.path, mode: file.mode, owner: file.owner, content: content))
+    }
+
+    private func wait(
+        for endpoint: ProcessConfiguration.Endpoint, unit: String, on host: any HostConnection
+    ) async throws {
+        let what = "wait for \(unit)"
+        let timeout = Duration.seconds(Self.gateSeconds + 30)
+        let result = try await host.run(HostScript.gate(endpoint, seconds: Self.gateSeconds), timeout: timeout)
+        if result.status == 0 { return }
+        let log = try await host.run(
+            HostScript.log(of: unit, lines: Self.gateLogLines), timeout: .seconds(10)
+        ).standardOutput
+        throw HostFailure(
+            host: host.name, what: what,
+            reason: .status(result.status, "\(result.complaint); its log ends with:\n\(log.trimmed)"))
+    }
+
+    // MARK: Servers
+
+    private func onDatabase(_ specification: ResourceSpecification) async throws {
+        switch specification {
+        case .databaseRole(let server, let name, let password):
+            let (connection, script) = try access.database(server)
+            try await connection.check(
+                "make database role \(name)",
+                script.makeRole(name, password: try secrets.value(password), salt: Self.salt(bytes: 16)))
+        case .database(let server, let name, let owner):
+            let (connection, script) = try access.database(server)
+            try await connection.check("make database \(name)", script.makeDatabase(name, owner: owner))
+        case .schema(let host, let path, let server, let name, let digest):
+            try await tool(
+                .supervisor, ["migrate"], on: host, configuration: path, input: nil,
+                what: "bring the schema of \(name) up to date", timeout: Self.migrateTimeout)
+            let (connection, script) = try access.database(server)
+            try await connection.check("note the migration", script.noteMigration(name, by: digest))
+        default: preconditionFailure("not about a database")
+        }
+    }
+
+    private func onBroker(_ specification: ResourceSpecification) async throws {
+        switch specification {
+        case .brokerAdministrator(let server, let password):
+            // Made before the script that logs in with it is.
+            let secret = try secrets.value(password)
+            let (connection, script) = try access.broker(server)
+            try await connection.check(
+                "make the broker's administrator",
+                script.makeAdministrator(ResourceSpecification.brokerAdministratorName, password: secret),
+                timeout: Self.unitTimeout)
+        case .brokerVhost(let server, let name):
+            try await ask(server, [BrokerAdministration.createVHost(name)], what: "make virtual host \(name)")
+        case .brokerUser(let server, let user):
+            let salt = Self.salt(bytes: 4).reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
+            let hash = BrokerAdministration.PasswordHash(try secrets.value(user.secret), salt: salt)
+            try await ask(
+                server, [BrokerAdministration.createUser(user.name, password: hash)],
+                what: "make broker user \(user.name)")
+        case .brokerPermissions(let server, let vhost, let user):
+            try await ask(
+                server, BrokerAdministration.grant(user.permissions, to: user.name, vhost: vhost),
+                what: "permit broker user \(user.name)")
+        default: preconditionFailure("not about a broker")
+        }
+    }
+
+    func ask(
+        _ server: ResourceSpecification.BrokerServer, _ requests: [BrokerRequest], what: String
+    ) async throws {
+        let (connection, script) = try access.broker(server)
+        try await connection.check(what, try script.perform(requests))
+    }
+
+    private static func salt(bytes count: Int) -> [UInt8] {
+        SymmetricKey(size: .init(bitCount: count * 8)).withUnsafeBytes { Array($0) }
+    }
+
+    // MARK: Services
+
+    /// Runs one of our executables' commands on a host, as the service's own account, with JSON on standard input.
+    @discardableResult
+    private func tool(
+        _ kind: ProcessLayout.Kind, _ arguments: [String], on host: HostName, configuration: String,
+        input: JSONValue?, what: String, timeout: Duration = .seconds(60)
+    ) async throws -> String {
+        let words = ["\(ProcessLayout.Paths.binaries)/\(kind.binary)"] + arguments + ["--config", configuration]
+        let call = "cd /; runuser -u \(ProcessLayout.serviceAccount) -- \(HostScript.words(words))"
+        guard let input else { return try await hosts.connection(host).check(what, call, timeout: timeout) }
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        let text = String(decoding: try encoder.encode(input), as: UTF8.self)
+        return try await hosts.connection(host).check(
+            what, "\(call) <<'CELLWRIGHT'\n\(text)\nCELLWRIGHT", timeout: timeout)
+    }
+
+    private func map(_ mapping: ResourceSpecification.CellMapping) async throws {
+        let bus = mapping.bus
+        try await tool(
+            .supervisor, ["cell", "put"], on: mapping.host, configuration: mapping.parentConfigurationPath,
+            input: .object([
+                "path": .string(mapping.child.description), "name": .string(mapping.child.name),
+                "bus": .object([
+                    "host": .string(bus.host), "port": .integer(Int64(bus.port)), "vhost": .string(bus.vhost),
+                    "user": .string(bus.user), "password": .string(try secrets.value(mapping.password).reveal()),
+                ]),
+            ]), what: "map cell \(mapping.child)")
+    }
+
+    /// Makes an object by the API's own command, which needs nobody who could log in yet. The administrator comes along
+    /// each time: the first call makes it.
+    private func bootstrap(_ specification: ResourceSpecification) async throws {
+        var document = BootstrapDocument.administrator(
+            password: try secrets.value(.user(BootstrapDocument.administratorName)))
+        switch specification {
+        case .project(let project): document.add(project)
+        case .user(let user): document.add(user, password: try password(of: user))
+        case .flavor(let flavor): document.add(flavor)
+        case .network(let network): document.add(network)
+        default: preconditionFailure("not an object of the cloud")
+        }
+        guard let process = layout.processes.first(where: { $0.kind == .api }) else { return }
+        let data = try JSONEncoder().encode(document)
+        try await tool(
+            .api, ["bootstrap"], on: process.host, configuration: process.configurationPath,
+            input: try JSONDecoder().decode(JSONValue.self, from: data), what: "bootstrap")
+    }
+
+    func password(of user: Topology.User) throws -> Secret {
+        let given = try SecretStore.read(
+            user.password, relativeTo: settings.topologyFolder, environment: settings.environment)
+        return try given ?? secrets.value(.user(user.name))
+    }
+
+    private func upload(_ image: Topology.Image) async throws {
+        let name = BootstrapDocument.administratorName
+        let client = try await CloudClient.login(
+            url: settings.topology.publicURL, user: name, password: try secrets.value(.user(name)), project: name)
+        let file = FileSystem.resolve(image.file, in: settings.topologyFolder)
+        guard FileSystem.exists(file) else {
+            throw SecretFailure("the file of image \(image.name) is missing: \(file)")
+        }
+        let digest = try Digest.sha512OfFile(file)
+        for old in try await client.list("/image/v2/images", key: "images") where old["name"]?.string == image.name {
+            if old["status"]?.string == "active", old["os_hash_value"]?.string == digest,
+                old["disk_format"]?.string == image.diskFormat.rawValue
+            {
+                return
+            }
+            if let id = old["id"]?.string { _ = try await client.json(.delete, "/image/v2/images/\(id)") }
+        }
+        try await client.upload(image: image.name, diskFormat: image.diskFormat.rawValue, file: file)
+    }
+}

@@ -1,0 +1,90 @@
+import CloudModel
+package import Primitives
+package import Topology
+
+/// Carries out the actions of a plan, as many at a time as the limits allow, each noted in the journal before and after.
+package struct PlanExecutor: Sendable {
+    package struct Report: Sendable, Equatable {
+        package var outcomes: [String: ActionGraph.Outcome]
+        /// Ids of actions that were not begun because a stop was asked for.
+        package var notBegun: [String]
+
+        package var succeeded: Int { outcomes.values.count { $0 == .succeeded } }
+        package var isComplete: Bool { notBegun.isEmpty && succeeded == outcomes.count }
+    }
+
+    private let journal: Journal
+    private let run: String
+    private let reporter: any ProgressReporter
+    private let wallClock: any WallClock
+    private let limits: ActionGraph.Limits
+    private let stop: StopRequest
+
+    /// - Parameter run: names this run of the tool in the journal.
+    package init(
+        journal: Journal, run: String, reporter: any ProgressReporter, wallClock: any WallClock, stop: StopRequest,
+        limits: ActionGraph.Limits = ActionGraph.Limits()
+    ) {
+        self.journal = journal
+        self.run = run
+        self.reporter = reporter
+        self.wallClock = wallClock
+        self.stop = stop
+        self.limits = limits
+    }
+
+    /// Runs every action once what it depends on has succeeded. Throws only when the journal cannot be written.
+    package func execute(
+        _ actions: [PlanAction], perform: @escaping @Sendable (PlanAction) async throws -> Void
+    ) async throws -> Report {
+        var graph = ActionGraph(actions, limits: limits)
+        try await withThrowingTaskGroup(of: (String, ActionGraph.Outcome).self) { group in
+            while !graph.isFinished {
+                if !stop.isRequested, !Task.isCancelled {
+                    for action in graph.start() {
+                        group.addTask { (action.id, try await carryOut(action, perform)) }
+                    }
+                }
+                guard let (id, outcome) = try await group.next() else { break }
+                graph.finish(id, outcome)
+            }
+        }
+        for action in actions {
+            if case .leftOut(let blocker) = graph.outcomes[action.id] {
+                report(.skipped, action, detail: "because \(blocker) did not succeed")
+            }
+        }
+        return Report(outcomes: graph.outcomes, notBegun: graph.remaining.map(\.id))
+    }
+
+    private func carryOut(
+        _ action: PlanAction, _ perform: @Sendable (PlanAction) async throws -> Void
+    ) async throws -> ActionGraph.Outcome {
+        try note(action, .started)
+        do {
+            try await reporter.step(action.what, host: action.host?.text, cell: action.cell?.description) {
+                try await perform(action)
+            }
+            try note(action, .succeeded)
+            return .succeeded
+        } catch let failure as FileFailure where failure.path == journal.path {
+            throw failure
+        } catch {
+            let why = ErrorChain(error).description
+            try note(action, .failed, why)
+            return .failed(why)
+        }
+    }
+
+    private func note(_ action: PlanAction, _ outcome: Journal.Entry.Outcome, _ detail: String? = nil) throws {
+        try journal.append(
+            .init(
+                time: wallClock.now(), run: run, step: action.id, what: action.what, outcome: outcome, detail: detail))
+    }
+
+    private func report(_ kind: ProgressEvent.Kind, _ action: PlanAction, detail: String) {
+        reporter.report(
+            ProgressEvent(
+                kind, action.what, host: action.host?.text, cell: action.cell?.description, detail: detail))
+    }
+}

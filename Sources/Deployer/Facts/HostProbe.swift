@@ -1,0 +1,183 @@
+import CloudModel
+import FoundationEssentials
+import Topology
+
+/// Looks at everything of ours on one host with one script: what the topology wants there, and what is left of earlier.
+struct HostProbe: Sendable {
+    /// First line of every text file that the tool writes.
+    static let marker = "Written by cellwright apply"
+
+    /// Folders of ours; what is in them is ours, too.
+    static let folders = [
+        ProcessLayout.Paths.configuration, ProcessLayout.Paths.secrets, "/usr/lib/cellwright",
+        ProcessLayout.Paths.binaries, ProcessLayout.Paths.state, ProcessLayout.Paths.images,
+        ProcessLayout.Paths.computeState,
+    ]
+
+    /// Where the tool writes into the settings of Debian's packages.
+    static let foreignPlaces = [
+        "/etc/postgresql/*/main/pg_hba.conf", "/etc/postgresql/*/main/conf.d/cellwright.conf",
+        "/etc/rabbitmq/rabbitmq.conf", "/etc/rabbitmq/rabbitmq-env.conf", "/etc/libvirt/qemu.conf",
+        "\(ProcessLayout.Paths.units)/*.service.d/cellwright.conf",
+    ]
+
+    /// Has no place for a marker: ours when the broker's settings are.
+    static let brokerPlugins = "/etc/rabbitmq/enabled_plugins"
+    static let brokerSettings = "/etc/rabbitmq/rabbitmq.conf"
+
+    let host: HostName
+    private let wanted: [Resource]
+
+    /// - Parameter desired: every resource; those of other hosts are left aside.
+    init(host: HostName, desired: [Resource]) {
+        self.host = host
+        wanted = desired.filter { $0.id.host == host }
+    }
+
+    func script() -> String {
+        """
+        shopt -s nullglob
+        \(packagesPart)
+        \(accountsPart)
+        marked=$(grep -l -s \(ShellQuoting.quoted(Self.marker)) \(Self.foreignPlaces.joined(separator: " ")) || true)
+        case "$marked" in *\(Self.brokerSettings)*) if [ -e \(Self.brokerPlugins) ]; then
+          marked="$marked \(Self.brokerPlugins)"; fi;; esac
+        files="\(HostScript.words(names(.file))) $(find \(ProcessLayout.Paths.configuration) /usr/lib/cellwright -type f \
+        2>/dev/null || true) $(echo \(ProcessLayout.Paths.units)/cellwright-*.service) $marked"
+        folders="\(HostScript.words(names(.directory))) \(HostScript.words(Self.folders))"
+        for f in $marked; do case $f in *.service.d/cellwright.conf) folders="$folders ${f%/*}";; esac; done
+        printf '%s\\n' $files $folders | sort -u > /dev/null
+        stat -c 'path\t%n\t%F\t%a\t%U\t%G' -- $(printf '%s\\n' $files $folders | sort -u) 2>/dev/null || true
+        for f in $(printf '%s\\n' $files | sort -u); do
+          if [ -f "$f" ]; then printf 'digest\t'; sha256sum -- "$f"; fi
+        done
+        units=$(printf '%s\\n' \(HostScript.words(names(.unit))) $(cd \(ProcessLayout.Paths.units) && echo cellwright-*.service) \
+        $(systemctl list-units --all --plain --no-legend 'cellwright-*.service' | awk '{print $1}') | sort -u)
+        for u in $units; do
+          printf 'unit\t%s' "$u"
+          systemctl show -p LoadState -p ActiveState -p UnitFileState -p MainPID "$u" | sort | tr '\\n' '\t' | sed 's/^/\t/'
+          pid=$(systemctl show -p MainPID --value "$u")
+          if [ "$pid" != 0 ] && [ -r "/proc/$pid/environ" ]; then
+            tr '\\0' '\\n' < "/proc/$pid/environ" | grep -s '^\(ResourceSpecification.Unit.inputsVariable)=' | head -1 || true
+          fi
+          printf '\\n'
+        done | sed '/^$/d'
+        \(gatesPart)
+        echo end
+        """
+    }
+
+    /// What the script's output says. `nil` when it is cut short.
+    func observations(_ output: String) -> [Resource.ID: ObservedFacts.Observation]? {
+        var parser = HostProbeParser(host: host)
+        for line in output.lines { parser.read(line) }
+        guard parser.isComplete else { return nil }
+        for resource in wanted {
+            switch resource.specification {
+            case .packages(let names): parser.packages(resource.id, names)
+            default: break
+            }
+        }
+        return parser.observations
+    }
+
+    private func names(_ kind: Resource.Kind) -> [String] { wanted.filter { $0.id.kind == kind }.map(\.id.name) }
+
+    private var packagesPart: String {
+        let names = Set(
+            wanted.flatMap { resource -> [String] in
+                if case .packages(let names) = resource.specification { names } else { [] }
+            })
+        guard !names.isEmpty else { return "" }
+        return "dpkg-query -W -f='package\\t${Package}\\t${db:Status-Status}\\n' "
+            + "\(HostScript.words(names.sorted())) 2>/dev/null || true"
+    }
+
+    private var accountsPart: String {
+        let names = names(.account)
+        guard !names.isEmpty else { return "" }
+        return "getent passwd \(HostScript.words(names)) | awk -F: -v OFS='\\t' '{print \"account\", $1, $6}' || true"
+    }
+
+    private var gatesPart: String {
+        wanted.compactMap { resource in
+            guard case .gate(_, let endpoint) = resource.specification else { return nil }
+            return """
+                printf 'gate\t%s\t' \(ShellQuoting.quoted(resource.id.name))
+                curl --silent --max-time 2 --output /dev/null --write-out '%{http_code}\\n' \
+                \(HostScript.healthURL(endpoint)) || true
+                """
+        }.joined(separator: "\n")
+    }
+}
+
+/// Reads what a ``HostProbe``'s script prints, a line at a time.
+struct HostProbeParser {
+    private(set) var observations: [Resource.ID: ObservedFacts.Observation] = [:]
+    private(set) var isComplete = false
+    private let host: HostName
+    private var installed: Set<String> = []
+
+    init(host: HostName) { self.host = host }
+
+    mutating func read(_ line: String) {
+        let fields = line.split(separator: "\t", omittingEmptySubsequences: false).map(String.init)
+        switch (fields[0], fields.count) {
+        case ("package", 3): if fields[2] == "installed" { installed.insert(fields[1]) }
+        case ("account", 3): set(.account, fields[1], ["home": fields[2]])
+        case ("path", 6): path(fields)
+        case ("digest", 2): digest(fields[1])
+        case ("unit", 2...): unit(fields)
+        case ("gate", 3): set(.gate, fields[1], ["answers": fields[2] == "200" ? "yes" : "no"])
+        case ("end", 1): isComplete = true
+        default: break
+        }
+    }
+
+    /// A group of packages is there as far as its packages are.
+    mutating func packages(_ id: Resource.ID, _ names: [String]) {
+        let found = names.filter(installed.contains)
+        observations[id] = .present(Dictionary(uniqueKeysWithValues: found.map { ($0, "installed") }))
+    }
+
+    private mutating func set(_ kind: Resource.Kind, _ name: String, _ attributes: [String: String]) {
+        let id = Resource.ID(kind, host: host, name: name)
+        if case .present(let known) = observations[id] {
+            observations[id] = .present(known.merging(attributes) { _, new in new })
+        } else {
+            observations[id] = .present(attributes)
+        }
+    }
+
+    private mutating func path(_ fields: [String]) {
+        let mode = String(repeating: "0", count: max(0, 4 - fields[3].count)) + fields[3]
+        let owner = fields[4] == fields[5] ? fields[4] : "\(fields[4]):\(fields[5])"
+        let attributes = ["mode": mode, "owner": owner]
+        switch fields[2] {
+        case "directory": set(.directory, fields[1], attributes)
+        case "regular file", "regular empty file": set(.file, fields[1], attributes)
+        default: set(.file, fields[1], attributes.merging(["content": fields[2]]) { _, new in new })
+        }
+    }
+
+    /// `<64 hexadecimal digits>  <path>`
+    private mutating func digest(_ text: String) {
+        guard text.utf8.count > 66 else { return }
+        set(.file, String(text.dropFirst(66)), ["content": String(text.prefix(64))])
+    }
+
+    private mutating func unit(_ fields: [String]) {
+        var values: [String: String] = [:]
+        for field in fields.dropFirst(2) {
+            let parts = field.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+            if parts.count == 2 { values[parts[0]] = parts[1] }
+        }
+        guard values["LoadState"] != "not-found" || values["ActiveState"] == "active" else { return }
+        var attributes = [
+            "active": values["ActiveState"] == "active" ? "yes" : "no",
+            "enabled": values["UnitFileState"] == "enabled" ? "yes" : "no",
+        ]
+        attributes["inputs"] = values[ResourceSpecification.Unit.inputsVariable]
+        set(.unit, fields[1], attributes)
+    }
+}

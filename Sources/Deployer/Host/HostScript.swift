@@ -1,0 +1,181 @@
+import FoundationEssentials
+import Topology
+
+/// Scripts that make or remove one thing on a host. Each may be run again. They travel over standard input, so the ones
+/// that write secrets may hold them; nothing secret is ever an argument of a command in them.
+enum HostScript {
+    /// Installs what is missing, without questions and without starting services that nobody asked for yet.
+    static func install(_ packages: [String]) -> String {
+        let names = words(packages)
+        return """
+            export DEBIAN_FRONTEND=noninteractive
+            dpkg-query -W -f='${Package} ${db:Status-Status}\\n' \(names) 2>/dev/null | grep -q . || true
+            missing=
+            for p in \(names); do
+              s=$(dpkg-query -W -f='${db:Status-Status}' "$p" 2>/dev/null || true)
+              if [ "$s" != installed ]; then missing="$missing $p"; fi
+            done
+            if [ -n "$missing" ]; then
+              apt-get -q -y -o DPkg::Lock::Timeout=120 install --no-install-recommends $missing >/dev/null ||
+                { apt-get -q update >/dev/null
+                  apt-get -q -y -o DPkg::Lock::Timeout=120 install --no-install-recommends $missing >/dev/null; }
+            fi
+            """
+    }
+
+    static func account(name: String, home: String) -> String {
+        let name = ShellQuoting.quoted(name)
+        return """
+            getent group \(name) >/dev/null || groupadd --system \(name)
+            if getent passwd \(name) >/dev/null; then
+              usermod --home \(ShellQuoting.quoted(home)) --shell /usr/sbin/nologin \(name)
+            else
+              useradd --system --gid \(name) --home-dir \(ShellQuoting.quoted(home)) --no-create-home \\
+                --shell /usr/sbin/nologin \(name)
+            fi
+            """
+    }
+
+    static func removeAccount(name: String) -> String {
+        """
+        if getent passwd \(ShellQuoting.quoted(name)) >/dev/null; then userdel \(ShellQuoting.quoted(name)); fi
+        if getent group \(ShellQuoting.quoted(name)) >/dev/null; then groupdel \(ShellQuoting.quoted(name)); fi
+        """
+    }
+
+    static func directory(_ directory: ResourceSpecification.Directory) -> String {
+        let owner = ShellQuoting.quoted(directory.owner)
+        return "install -d -m \(directory.mode) -o \(owner) -g \(owner) -- \(ShellQuoting.quoted(directory.path))"
+    }
+
+    /// What a folder of ours has in it goes with it.
+    static func removeTree(_ path: String) -> String { "rm -rf --one-file-system -- \(ShellQuoting.quoted(path))" }
+
+    /// A folder that is empty by now; one that holds something of somebody else's stays.
+    static func removeEmptyFolder(_ path: String) -> String {
+        "rmdir -- \(ShellQuoting.quoted(path)) 2>/dev/null || true"
+    }
+
+    /// Writes a file beside its place and renames it. A file of somebody else's that it replaces is kept beside it as
+    /// `.before-cellwright` until ours is removed.
+    static func file(path: String, mode: String, owner: String, content: Data) -> String {
+        let target = ShellQuoting.quoted(path)
+        return """
+            umask 077
+            t=$(mktemp \(target).XXXXXX)
+            trap 'rm -f "$t"' EXIT
+            base64 -d > "$t" <<'CELLWRIGHT'
+            \(content.base64EncodedString())
+            CELLWRIGHT
+            chown \(ShellQuoting.quoted("\(owner):\(owner)")) "$t"
+            chmod \(mode) "$t"
+            if [ -e \(target) ] && [ ! -e \(ShellQuoting.quoted(path + keptSuffix)) ] &&
+               dpkg-query -S \(target) >/dev/null 2>&1; then cp -a \(target) \(ShellQuoting.quoted(path + keptSuffix)); fi
+            mv -f "$t" \(target)
+            """
+    }
+
+    static let keptSuffix = ".before-cellwright"
+
+    static func removeFile(_ path: String) -> String {
+        let kept = ShellQuoting.quoted(path + keptSuffix)
+        return """
+            if [ -e \(kept) ]; then mv -f \(kept) \(ShellQuoting.quoted(path)); else rm -f -- \(ShellQuoting.quoted(path)); fi
+            """
+    }
+
+    /// Makes a unit run with what is on the disk now: enabled, started or, when it runs, restarted or reloaded.
+    static func unit(_ name: String, reload: Bool) -> String {
+        let unit = ShellQuoting.quoted(name)
+        return """
+            \(enable(unit))
+            if systemctl -q is-active \(unit); then systemctl \(reload ? "reload" : "restart") \(unit)
+            else systemctl start \(unit); fi
+            """
+    }
+
+    /// Reloads systemd's files only where it must: that takes a second on a busy host.
+    private static func enable(_ unit: String) -> String {
+        """
+        if [ "$(systemctl is-enabled \(unit) 2>/dev/null || true)" != enabled ]; then
+          systemctl -q enable --no-reload \(unit); fi
+        if [ "$(systemctl show -p NeedDaemonReload --value \(unit))" != no ]; then systemctl daemon-reload; fi
+        if systemctl -q is-failed \(unit); then systemctl reset-failed \(unit); fi
+        """
+    }
+
+    /// The same for PostgreSQL, which takes most settings by a reload, and says itself when it needs more.
+    static func databaseUnit(_ name: String) -> String {
+        let unit = ShellQuoting.quoted(name)
+        return """
+            \(enable(unit))
+            if systemctl -q is-active \(unit); then
+              systemctl reload \(unit)
+              sleep 1
+              pending=$(cd / && runuser -u postgres -- psql -XAtqc 'select count(*) from pg_settings where pending_restart' \
+                2>/dev/null || echo unknown)
+              if [ "$pending" != 0 ]; then systemctl restart \(unit); fi
+            else systemctl start \(unit); fi
+            """
+    }
+
+    /// Stops and disables a unit; one that is not there is no error.
+    static func stopUnit(_ name: String) -> String {
+        let unit = ShellQuoting.quoted(name)
+        return """
+            systemctl -q disable --now \(unit) 2>/dev/null || systemctl -q stop \(unit) 2>/dev/null || true
+            systemctl reset-failed \(unit) 2>/dev/null || true
+            """
+    }
+
+    /// Stops several units at once.
+    static func stopAll(_ names: [String]) -> String {
+        """
+        systemctl -q disable --now \(words(names)) 2>/dev/null || true
+        systemctl -q kill --signal=SIGKILL \(words(names)) 2>/dev/null || true
+        """
+    }
+
+    /// Has a unit of Debian's that runs take the settings that are there now.
+    static func restart(_ name: String) -> String {
+        "systemctl daemon-reload; systemctl try-restart \(ShellQuoting.quoted(name))"
+    }
+
+    /// Ends every guest that an agent of ours started and what it made for them.
+    static let removeGuests = """
+        if command -v virsh >/dev/null && systemctl -q is-active libvirtd; then
+          for d in $(virsh -q -c qemu:///system list --all --uuid); do
+            if [ -e \(ProcessLayout.Paths.computeState) ]; then
+              virsh -q -c qemu:///system destroy "$d" >/dev/null 2>&1 || true
+              virsh -q -c qemu:///system undefine "$d" >/dev/null 2>&1 || true
+            fi
+          done
+        fi
+        """
+
+    /// Waits until a service process answers its health check with 200; says what it answered and logged if it never does.
+    static func gate(_ endpoint: ProcessConfiguration.Endpoint, seconds: Int) -> String {
+        """
+        last=
+        for i in $(seq \(seconds * 5)); do
+          last=$(curl --silent --show-error --max-time 2 --output /dev/null --write-out '%{http_code}' \
+        \(healthURL(endpoint)) 2>&1) && [ "$last" = 200 ] && exit 0
+          sleep 0.2
+        done
+        echo "no healthy answer from \(healthURL(endpoint)): $last" >&2
+        exit 1
+        """
+    }
+
+    /// The last lines of a unit's log, for the error of a gate.
+    static func log(of unit: String, lines: Int) -> String {
+        "journalctl --no-pager --output=cat --lines=\(lines) --unit=\(ShellQuoting.quoted(unit)) || true"
+    }
+
+    static func healthURL(_ endpoint: ProcessConfiguration.Endpoint) -> String {
+        let host = endpoint.host == "0.0.0.0" ? "127.0.0.1" : endpoint.host
+        return "http://\(host):\(endpoint.port)/healthz"
+    }
+
+    static func words(_ list: [String]) -> String { list.map(ShellQuoting.quoted).joined(separator: " ") }
+}

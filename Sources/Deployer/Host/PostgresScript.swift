@@ -1,0 +1,146 @@
+import Crypto
+import FoundationEssentials
+import Primitives
+import Topology
+
+/// Asks and tells a PostgreSQL server as its administrator, by `psql` on a host.
+///
+/// Passwords go as SCRAM verifiers, so the server never sees one and none can get into its log.
+struct PostgresScript: Sendable {
+    /// Names of ours begin so; nothing else on a server is looked at or touched.
+    static let prefix = "cellwright_"
+    static let iterations = 4096
+
+    /// The shell words that begin a `psql` call, and what must be in its environment.
+    private let command: String
+    private let environment: String
+
+    /// The server of this host's Debian packages, as the account `postgres` over the local socket.
+    init(port: Int) {
+        command = "runuser -u postgres -- psql -p \(port) -d postgres"
+        environment = ""
+    }
+
+    /// A server somewhere else, as the user of `url`.
+    init(url: String, password: Secret) {
+        command = "psql -d \(ShellQuoting.quoted(url))"
+        environment = "export PGPASSWORD=\(ShellQuoting.quoted(password.reveal())) PGCONNECT_TIMEOUT=10\n"
+    }
+
+    /// Prints a line for each role, database and setting that matters, fields parted by tabs. A line of ours begins with
+    /// `role`, `database`, `setting`; the last is `end`, so that a server that does not answer is told from an empty one.
+    func facts(settings: [String]) -> String {
+        script(
+            """
+            select 'role', rolname, rolcanlogin, rolsuper, coalesce(rolpassword, '') from pg_authid
+              where starts_with(rolname, \(Self.literal(Self.prefix)));
+            select 'database', datname, pg_get_userbyid(datdba),
+              exists (select from aclexplode(coalesce(datacl, acldefault('d', datdba))) a
+                where a.grantee = 0 and a.privilege_type in ('CONNECT', 'TEMPORARY')),
+              replace(coalesce(shobj_description(oid, 'pg_database'), ''), E'\\n', ' ')
+              from pg_database where starts_with(datname, \(Self.literal(Self.prefix)));
+            select 'pending', count(*) from pg_settings where pending_restart;
+            \(settings.map { "select 'setting', \(Self.literal($0)), coalesce(current_setting(\(Self.literal($0)), true), '');" }
+                .joined(separator: "\n"))
+            select 'end';
+            """)
+    }
+
+    func makeRole(_ name: String, password: Secret, salt: [UInt8]) -> String {
+        let verifier = Self.verifier(password, salt: salt)
+        let role = Self.identifier(name)
+        return script(
+            """
+            select 'create role \(role)' where not exists (select from pg_roles where rolname = \(Self.literal(name))) \\gexec
+            alter role \(role) login nosuperuser nocreatedb nocreaterole noreplication nobypassrls
+              password \(Self.literal(verifier));
+            """)
+    }
+
+    func removeRole(_ name: String) -> String { script("drop role if exists \(Self.identifier(name));") }
+
+    func makeDatabase(_ name: String, owner: String) -> String {
+        let database = Self.identifier(name)
+        let creation =
+            "create database \(database) owner \(Self.identifier(owner)) template template0 encoding ''UTF8'' "
+            + "locale ''C.UTF-8''"
+        return script(
+            """
+            select '\(creation)' where not exists (select from pg_database where datname = \(Self.literal(name))) \\gexec
+            alter database \(database) owner to \(Self.identifier(owner));
+            revoke all on database \(database) from public;
+            """)
+    }
+
+    /// Ends the connections to it, too: the processes that had them are gone or going.
+    func removeDatabase(_ name: String) -> String {
+        script("drop database if exists \(Self.identifier(name)) with (force);")
+    }
+
+    /// Notes on the database which build of ours last brought its schema up.
+    func noteMigration(_ name: String, by digest: String) -> String {
+        script("comment on database \(Self.identifier(name)) is \(Self.literal(Self.comment(digest)));")
+    }
+
+    /// Rows of a query in one database, fields parted by tabs.
+    func query(_ sql: String, database: String) -> String { script("\\c \(Self.identifier(database))\n\(sql)") }
+
+    static func comment(_ digest: String) -> String { "cellwright schema by \(digest)" }
+
+    static func migratedBy(_ comment: String) -> String? {
+        let prefix = Self.comment("")
+        return comment.hasPrefix(prefix) ? String(comment.dropFirst(prefix.count)) : nil
+    }
+
+    private func script(_ sql: String) -> String {
+        """
+        \(environment)cd /
+        \(command) -XAtq -v ON_ERROR_STOP=1 -F "$(printf '\\t')" -f - <<'CELLWRIGHT'
+        \(sql)
+        CELLWRIGHT
+        """
+    }
+
+    static func identifier(_ name: String) -> String {
+        "\"" + name.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\"") + "\""
+    }
+
+    static func literal(_ text: String) -> String {
+        "'" + text.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "''") + "'"
+    }
+}
+
+extension PostgresScript {
+    /// What PostgreSQL keeps of a password: `SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>`.
+    static func verifier(_ password: Secret, salt: [UInt8], iterations: Int = iterations) -> String {
+        let salted = saltedPassword(password, salt: salt, iterations: iterations)
+        let clientKey = HMAC<SHA256>.authenticationCode(for: Data("Client Key".utf8), using: salted)
+        let storedKey = SHA256.hash(data: Data(clientKey))
+        let serverKey = HMAC<SHA256>.authenticationCode(for: Data("Server Key".utf8), using: salted)
+        return "SCRAM-SHA-256$\(iterations):\(Data(salt).base64EncodedString())$"
+            + "\(Data(storedKey).base64EncodedString()):\(Data(serverKey).base64EncodedString())"
+    }
+
+    /// Whether the server's verifier is of this password.
+    static func isVerifier(_ verifier: String, of password: Secret) -> Bool {
+        let parts = verifier.split(separator: "$")
+        guard parts.count == 3, parts[0] == "SCRAM-SHA-256" else { return false }
+        let cost = parts[1].split(separator: ":")
+        guard cost.count == 2, let iterations = Int(cost[0]), (1...1_000_000).contains(iterations),
+            let salt = Data(base64Encoded: String(cost[1]))
+        else { return false }
+        return Self.verifier(password, salt: Array(salt), iterations: iterations) == verifier
+    }
+
+    /// RFC 5802's Hi(): PBKDF2 with HMAC-SHA-256, one block.
+    private static func saltedPassword(_ password: Secret, salt: [UInt8], iterations: Int) -> SymmetricKey {
+        let key = SymmetricKey(data: Data(password.reveal().utf8))
+        var block = Array(HMAC<SHA256>.authenticationCode(for: Data(salt) + [0, 0, 0, 1], using: key))
+        var result = block
+        for _ in 1..<iterations {
+            block = Array(HMAC<SHA256>.authenticationCode(for: block, using: key))
+            for index in result.indices { result[index] ^= block[index] }
+        }
+        return SymmetricKey(data: result)
+    }
+}

@@ -1,0 +1,127 @@
+package import CellProtocol
+package import CloudModel
+package import FoundationEssentials
+import PostgresClient
+package import ServerLifecycle
+
+extension PostgresCellStore {
+    package func renew(_ lease: SagaLease, _ sagas: [SagaID]) async throws(CellStoreError) -> [SagaID: Bool] {
+        try await attempt {
+            var statements: [Statement] = [
+                Self.withoutWaitingForDisk,
+                """
+                insert into cell.conductors (name, seen_at) values (\(lease.owner), now())
+                on conflict (name) do update set seen_at = excluded.seen_at
+                """,
+            ]
+            if !sagas.isEmpty {
+                statements.append(
+                    """
+                    with mine as (
+                        select id from saga.sagas
+                        where id = any(\(sagas)) and lease_owner = \(lease.owner) and state = 'live'
+                        order by id for update
+                    )
+                    update saga.sagas s
+                    set lease_until = now() + \(lease.duration.timeInterval) * interval '1 second'
+                    from mine where s.id = mine.id
+                    returning s.id, coalesce((select h.is_up from cell.hosts h where h.name = s.host), false) as is_up
+                    """)
+            }
+            let answers = try await pool.pipelineTransaction(statements)
+            guard !sagas.isEmpty, let rows = answers.last else { return [:] }
+            var kept: [SagaID: Bool] = [:]
+            for row in rows { kept[try row.get("id")] = try row.get("is_up", as: Bool.self) }
+            return kept
+        }
+    }
+
+    package func release(owner: String) async throws(CellStoreError) {
+        try await attempt {
+            _ = try await pool.pipelineTransaction([
+                "delete from cell.conductors where name = \(owner)",
+                """
+                with mine as (
+                    select id from saga.sagas where lease_owner = \(owner) and state = 'live' order by id for update
+                )
+                update saga.sagas s set lease_owner = null from mine where s.id = mine.id
+                """,
+                Self.notify(.sagas),
+            ])
+        }
+    }
+
+    package func servers(_ ids: [ServerID]) async throws(CellStoreError) -> [LocatedServer] {
+        try await attempt {
+            let rows = try await pool.query(
+                """
+                select i.document, h.name is not null as has_host,
+                    h.inventory ->> 'hypervisorHostname' as hypervisor_hostname, h.is_up, h.is_enabled
+                from cell.instances i left join cell.hosts h on h.name = i.host
+                where i.id = any(\(ids)) and not i.is_deleted
+                """)
+            return try rows.map { row in
+                var host: HostStanding?
+                if try row.get("has_host") {
+                    host = HostStanding(
+                        hypervisorHostname: try row.get("hypervisor_hostname"), isUp: try row.get("is_up"),
+                        isEnabled: try row.get("is_enabled"))
+                }
+                return LocatedServer(instance: try row.json("document"), host: host)
+            }
+        }
+    }
+
+    package func placed(on hosts: [HostName], or ids: [ServerID]) async throws(CellStoreError) -> [PlacedServer] {
+        try await attempt {
+            let rows = try await pool.query(
+                """
+                select id, host, vm_state, task_state, power_state, epoch, updated_at from cell.instances
+                where id = any(\(ids))
+                union
+                select id, host, vm_state, task_state, power_state, epoch, updated_at from cell.instances
+                where host = any(\(hosts.map(\.text))) and not is_deleted
+                """)
+            return try rows.map { row in
+                PlacedServer(
+                    id: try row.get("id"), host: try row.get("host", as: String?.self).map { HostName($0) },
+                    state: try Self.state(row), epoch: try row.get("epoch"), updatedAt: try row.get("updated_at"))
+            }
+        }
+    }
+
+    private static func state(_ row: Row) throws -> ServerState {
+        let vm: String = try row.get("vm_state")
+        let task: String? = try row.get("task_state")
+        let power: Int = try row.get("power_state")
+        guard let vmState = VMState(rawValue: vm), let powerState = PowerState(rawValue: power),
+            task == nil || task.flatMap({ TaskState(rawValue: $0) }) != nil
+        else { throw StoredValueError(what: "server state", value: "\(vm) \(task ?? "-") \(power)") }
+        return ServerState(vm: vmState, task: task.flatMap { TaskState(rawValue: $0) }, power: powerState)
+    }
+
+    package func actions(of id: ServerID, limit: Int) async throws(CellStoreError) -> [CellActionRecord] {
+        try await attempt {
+            let rows = try await pool.query(
+                """
+                select instance_id, action, request_id, idempotency_key, user_id, project_id, started_at, finished_at,
+                    message, saga_id
+                from cell.instance_actions where instance_id = \(id) order by id desc limit \(limit)
+                """)
+            return try rows.map { try CellRows.action($0) }
+        }
+    }
+
+    package func pruneServers(deletedBefore date: Date, limit: Int) async throws(CellStoreError) -> Int {
+        try await attempt {
+            // Sagas, logs and actions go with their server.
+            try await pool.execute(
+                """
+                delete from cell.instances where id in (
+                    select id from cell.instances where is_deleted and updated_at < \(date)
+                    order by updated_at limit \(limit) for update skip locked
+                )
+                """)
+        }
+    }
+}

@@ -1,0 +1,22 @@
+package import PostgresClient
+
+/// Which schemas a cell's database has, and how they are brought up to date.
+package enum CellSchemas {
+    /// Applies what is missing and names it (`network/2`). A database that is newer than the program is refused.
+    package static func migrate(_ pool: PostgresPool, isRoot: Bool) async throws(MigrationError) -> [String] {
+        let migrator = Migrator(pool)
+        var applied: [String] = []
+        for (name, migrations) in isRoot ? root : leaf {
+            let numbers = try await migrator.migrate(migrations, schemaName: name)
+            applied += numbers.map { "\(name)/\($0)" }
+        }
+        return applied
+    }
+
+    private static let root = [
+        (NetworkSchema.name, NetworkSchema.migrations), (ComputeSchema.name, ComputeSchema.migrations),
+        (RootSchema.name, RootSchema.migrations),
+    ]
+
+    private static let leaf = [(CellSchema.name, CellSchema.migrations)]
+}

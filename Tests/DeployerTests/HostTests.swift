@@ -1,0 +1,97 @@
+import CloudModel
+import FoundationEssentials
+import Primitives
+import SystemPackage
+import Testing
+import Topology
+
+@testable import Deployer
+
+@Suite struct HostTests {
+    private func bash(_ script: String) async throws -> CommandResult {
+        var bash = LocalCommand("bash", ["-s"])
+        bash.input = Data(SSHConnection.wrapped(script).utf8)
+        return try await bash.run()
+    }
+
+    @Test func aFileIsWrittenWholeWithItsModeWhateverItHolds() async throws {
+        let folder = try TemporaryFolder()
+        let path = "\(folder.path)/it's a file"
+        let content = Data("line\n\u{0}'\"$HOME\nCELLWRIGHT\n".utf8)
+        let script = HostScript.file(path: path, mode: "0640", owner: "root", content: content)
+        #expect(try await bash(script) == CommandResult(status: 0, standardOutput: "", standardError: ""))
+        #expect(FileManager.default.contents(atPath: path) == content)
+        #expect(try await LocalCommand("stat", ["-c", "%a %U", path]).check() == "640 root\n")
+        #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path).count == 1)
+        _ = try await bash(HostScript.removeFile(path))
+        #expect(!FileSystem.exists(path))
+    }
+
+    @Test func aGateThatNeverAnswersSaysSo() async throws {
+        let result = try await bash(HostScript.gate(.init(host: "127.0.0.1", port: 1), seconds: 0))
+        #expect(result.status == 1)
+        #expect(result.standardError.contains("no healthy answer from http://127.0.0.1:1/healthz"))
+    }
+
+    @Test func whatAHostHasIsReadFromItsAnswer() {
+        var parser = HostProbeParser(host: "n1")
+        for line in [
+            "package\tcurl\tinstalled", "package\tlibpq5\tconfig-files", "account\tcellwright\t/var/lib/cellwright",
+            "path\t/etc/cellwright\tdirectory\t755\troot\troot",
+            "path\t/etc/cellwright/a.json\tregular file\t644\troot\tadm",
+            "digest\t\(String(repeating: "a", count: 64))  /etc/cellwright/a.json",
+            "unit\tcellwright-api.service\tActiveState=active\tLoadState=loaded\tMainPID=7\tUnitFileState=enabled"
+                + "\tCELLWRIGHT_INPUTS=123",
+            "unit\tcellwright-gone.service\tActiveState=inactive\tLoadState=not-found\tMainPID=0\tUnitFileState=",
+            "gate\tcellwright-api.service\t200", "gate\tcellwright-compute.service\t000", "end",
+        ] { parser.read(line) }
+        parser.packages(.init(.packages, host: "n1", name: "control"), ["curl", "libpq5"])
+        #expect(parser.isComplete)
+        #expect(
+            parser.observations == [
+                .init(.packages, host: "n1", name: "control"): .present(["curl": "installed"]),
+                .init(.account, host: "n1", name: "cellwright"): .present(["home": "/var/lib/cellwright"]),
+                .init(.directory, host: "n1", name: "/etc/cellwright"): .present(["mode": "0755", "owner": "root"]),
+                .init(.file, host: "n1", name: "/etc/cellwright/a.json"): .present([
+                    "mode": "0644", "owner": "root:adm", "content": String(repeating: "a", count: 64),
+                ]),
+                .init(.unit, host: "n1", name: "cellwright-api.service"): .present([
+                    "active": "yes", "enabled": "yes", "inputs": "123",
+                ]),
+                .init(.gate, host: "n1", name: "cellwright-api.service"): .present(["answers": "yes"]),
+                .init(.gate, host: "n1", name: "cellwright-compute.service"): .present(["answers": "no"]),
+            ])
+    }
+
+    @Test func theLookAtAHostRunsAnywhereAndChangesNothing() async throws {
+        // This machine stands in for a host: it has no systemd, which a look must survive.
+        let probe = HostProbe(
+            host: "n1",
+            desired: [
+                Resource(
+                    id: .init(.packages, host: "n1", name: "control"), specification: .packages(["bash", "no-such"]),
+                    attributes: [:]),
+                Resource(
+                    id: .init(.file, host: "n1", name: "/etc/hostname"),
+                    specification: .file(
+                        .init(path: "/etc/hostname", mode: "0644", owner: "root", content: .text("x"))),
+                    attributes: [:]),
+                Resource(
+                    id: .init(.gate, host: "n1", name: "x.service"),
+                    specification: .gate(host: "n1", .init(host: "127.0.0.1", port: 1)), attributes: [:]),
+            ])
+        let folder = try TemporaryFolder()
+        try PrivateFile.write("#!/bin/sh\nexit 0\n", to: "\(folder.path)/systemctl", mode: [.ownerReadWriteExecute])
+        let output = try await bash("PATH=\(folder.path):$PATH\n" + probe.script())
+        #expect(output.status == 0, "\(output.standardError)")
+        let found = try #require(probe.observations(output.standardOutput))
+        #expect(found[.init(.packages, host: "n1", name: "control")] == .present(["bash": "installed"]))
+        #expect(found[.init(.gate, host: "n1", name: "x.service")] == .present(["answers": "no"]))
+        guard case .present(let file) = found[.init(.file, host: "n1", name: "/etc/hostname")] else {
+            Issue.record("the file was not found")
+            return
+        }
+        #expect(file["content"] == (try Digest.ofFile("/etc/hostname")))
+        #expect(probe.observations("end of the line") == nil)
+    }
+}
