@@ -242,6 +242,20 @@ let package = Package(
         tests("SagaEngineTests", ["SagaEngine", "Primitives"]),
         tests("PostgresClientTests", ["PostgresClient", "Primitives", "TestSupport"]),
         tests("ImageInspectorTests", ["ImageInspector", subprocess, systemPackage]),
+        .target(
+            name: "APITestSupport",
+            dependencies: [
+                "HTTPKit", "ServerViews", "CellProtocol", "CloudModel", "MessageBus", "Primitives", hummingbird,
+                hummingbirdTesting, httpTypes, logging, nioCore,
+            ],
+            path: "Tests/APITestSupport", swiftSettings: settings),
+        tests("NetworkAPITests", ["NetworkAPI", "APITestSupport", "HTTPKit", "CloudModel", "Primitives", httpTypes]),
+        tests(
+            "ComputeAPITests",
+            [
+                "ComputeAPI", "APITestSupport", "HTTPKit", "CellProtocol", "CloudModel", "Primitives", httpTypes,
+                subprocess, systemPackage,
+            ]),
         tests("ServerViewsTests", ["ServerViews", "CellProtocol", "CloudModel", "Primitives"]),
     ],
     swiftLanguageModes: [.v6]
