@@ -100,6 +100,8 @@ let package = Package(
         // Adapters
         module("PostgresClient", ["Primitives", "CLibpq"]),
         module("RabbitMQTransport", ["MessageBus", "Primitives", "CRabbitMQ", deque]),
+        tests("MessageBusTests", ["MessageBus", "Primitives", "TestSupport"]),
+        tests("RabbitMQTransportTests", ["RabbitMQTransport", "MessageBus", "Primitives", "TestSupport", "CRabbitMQ"]),
         module("LibvirtDriver", ["HypervisorDriver", "CloudModel", "Primitives", "CLibvirt"]),
         module(
             "Persistence",
@@ -137,8 +139,14 @@ let package = Package(
         module(
             "ImageAPI",
             [
-                "HTTPKit", "CloudModel", "ImageInspector", "Primitives", hummingbird, httpTypes, nioCore, crypto,
-                systemPackage,
+                "HTTPKit", "CloudModel", "ImageInspector", "Primitives", hummingbird, httpTypes, nioCore, nioPosix,
+                crypto, systemPackage, lifecycle, logging,
+            ]),
+        tests(
+            "ImageAPITests",
+            [
+                "ImageAPI", "HTTPKit", "ImageInspector", "CloudModel", "Primitives", "TestSupport", hummingbird,
+                hummingbirdTesting, httpTypes, logging, lifecycle, nioCore, systemPackage,
             ]),
         module("ImageInspector", ["Primitives"]),
         module("NetworkAPI", ["HTTPKit", "CloudModel", "Primitives", hummingbird, httpTypes, nioCore]),
@@ -175,18 +183,18 @@ let package = Package(
         module(
             "Deployer",
             [
-                "Topology", "CloudModel", "MessageBus", "Primitives", logging, subprocess, systemPackage,
-                crypto,
+                "Topology", "CloudModel", "MessageBus", "Primitives", logging, subprocess, systemPackage, httpClient,
+                nioCore, nioHTTP1, crypto,
             ]),
 
         // Executables: the only places that name adapters
-        executable("cellwright", ["Deployer", "Topology", "ServiceKit", "Primitives"]),
+        executable("cellwright", ["Deployer", "Topology", "ServiceKit", "Primitives", systemPackage, unixSignals]),
         executable(
             "cellwright-api",
             [
                 "IdentityAPI", "ImageAPI", "NetworkAPI", "ComputeAPI", "HTTPKit", "Persistence", "PostgresClient",
-                "RabbitMQTransport",
-                "CellProtocol", "CloudModel", "MessageBus", "ServiceKit", "Primitives", lifecycle,
+                "ServerLifecycle", "CellProtocol", "CloudModel", "MessageBus", "ServiceKit", "Primitives", "BusSetup",
+                "DatabaseSetup", lifecycle, systemPackage,
             ]),
         executable(
             "cellwright-supervisor",
@@ -220,10 +228,11 @@ let package = Package(
         .target(
             name: "TestSupport",
             dependencies: [
-                "PostgresClient", "RabbitMQTransport", "MessageBus", "CloudModel", "Primitives", subprocess,
-                systemPackage, httpClient, nioCore,
+                "PostgresClient", "RabbitMQTransport", "MessageBus", "Primitives", "Deployer", subprocess,
+                systemPackage, httpClient, nioCore, nioHTTP1, "CloudModel",
             ],
             path: "Tests/TestSupport", swiftSettings: settings),
+        tests("DevCloudTests", ["TestSupport", "Deployer"]),
         tests("CloudModelTests", ["CloudModel", "Primitives"]),
         tests("PlacementCoreTests", ["PlacementCore", "CloudModel", "Primitives"]),
         tests(
@@ -240,7 +249,16 @@ let package = Package(
         tests("PrimitivesTests", ["Primitives"]),
         tests("DeployerTests", ["Deployer", "Topology", "CloudModel", "MessageBus", "Primitives", systemPackage]),
         tests("SagaEngineTests", ["SagaEngine", "Primitives"]),
+        tests(
+            "LeafCellTests",
+            [
+                "Conductor", "Supervisor", "Persistence", "PostgresClient", "ServerLifecycle", "SagaEngine",
+                "CellProtocol", "CloudModel", "MessageBus", "Primitives", "TestSupport", logging, lifecycle,
+            ]),
         tests("PostgresClientTests", ["PostgresClient", "Primitives", "TestSupport"]),
+        tests(
+            "HypervisorDriverTests",
+            ["HypervisorDriver", "LibvirtDriver", "CloudModel", "Primitives", subprocess, systemPackage]),
         tests("ImageInspectorTests", ["ImageInspector", subprocess, systemPackage]),
         .target(
             name: "APITestSupport",

@@ -1,7 +1,10 @@
 #pragma once
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/time.h>
 #include <amqp.h>
 #include <amqp_framing.h>
@@ -35,3 +38,11 @@ static inline amqp_rpc_reply_t cw_login_plain(
 
 // prctl is variadic too. At most 15 bytes of the name are kept.
 static inline void cw_name_this_thread(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }
+
+// Milliseconds since the other side's last data arrived at this machine, read or not; -1 when the socket can't say.
+static inline long cw_milliseconds_since_data(int socket) {
+  struct tcp_info info;
+  socklen_t length = sizeof info;
+  if (getsockopt(socket, IPPROTO_TCP, TCP_INFO, &info, &length) != 0) return -1;
+  return (long)info.tcpi_last_data_recv;
+}

@@ -5,14 +5,20 @@ import HypervisorDriver
 enum ConsoleLogFile {
     /// - Returns: the last `byteLimit` bytes; nothing where there is no file, because its guest never ran.
     static func tail(_ path: String, byteLimit: Int) throws(HypervisorError) -> [UInt8] {
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
         guard descriptor >= 0 else {
             if errno == ENOENT { return [] }
             throw .failed(code: Int(errno), "the console log cannot be opened")
         }
         defer { _ = Glibc.close(descriptor) }
-        let size = Int(lseek(descriptor, 0, SEEK_END))
-        guard size >= 0 else { throw .failed(code: Int(errno), "the console log cannot be read") }
+        var attributes = stat()
+        guard fstat(descriptor, &attributes) == 0 else {
+            throw .failed(code: Int(errno), "the console log cannot be read")
+        }
+        guard attributes.st_mode & S_IFMT == S_IFREG else {
+            throw .failed(code: Int(EINVAL), "the console log is no regular file")
+        }
+        let size = Int(attributes.st_size)
         let count = min(size, max(0, byteLimit))
         var failure: Int32 = 0
         let bytes = [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in

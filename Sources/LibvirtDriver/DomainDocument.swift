@@ -24,7 +24,7 @@ struct DomainDocument {
         return id
     }
 
-    /// The id in a metadata element, as libvirt gives it back.
+    /// The id in a metadata element, as libvirt gives it back; `nil` for whatever we did not write.
     static func id(fromMetadata text: String) -> ServerID? {
         guard let element = try? XMLParser.parse(text), element.name.hasSuffix("guest") else { return nil }
         return element[attribute: "id"].flatMap { ServerID($0) }

@@ -7,6 +7,11 @@ struct DomainFacts: Sendable, Equatable {
     /// Where the screen is served; only of a domain that runs.
     let vncAddress: ConsoleAddress?
 
+    init(consoleLogPath: String?, vncAddress: ConsoleAddress?) {
+        self.consoleLogPath = consoleLogPath
+        self.vncAddress = vncAddress
+    }
+
     init(_ document: String) throws(XMLParser.Failure) {
         let domain = try XMLParser.parse(document)
         consoleLogPath = domain.all("devices", "serial", "log").first?[attribute: "file"]

@@ -19,29 +19,25 @@ final class LibvirtConnection: Sendable {
     /// How long a call waits for the first attempt, in seconds. Later calls do not wait: they fail and are repeated.
     static let firstAttemptWait = 10
 
+    /// When all guests are looked at after a connection was opened. A daemon that was started just before takes a while
+    /// to find its guests, and sends no event for one that ends meanwhile.
+    static let looks: [Duration] = [.zero, .seconds(2), .seconds(8)]
+
     private let uri: String
     private let keepAlive: LibvirtLink.KeepAlive
     private let backoff: Backoff
     private let phase = Mutex(Phase.opening)
     private let firstAttempt = DispatchGroup()
+    private let isFirstAttempt = Atomic(true)
     private let wakeUp = DispatchSemaphore(value: 0)
     private let ended = DispatchGroup()
-    private let onLifecycle: @Sendable (GuestLifecycle) -> Void
-    private let onReopened: @Sendable (LibvirtSession) -> Void
+    private let reporter: LifecycleReporter
 
-    /// - Parameters:
-    ///   - onLifecycle: called on libvirt's event thread.
-    ///   - onReopened: called on the keeper's thread after the connection was lost and opened again.
-    init(
-        uri: String, keepAlive: LibvirtLink.KeepAlive, backoff: Backoff,
-        onLifecycle: @escaping @Sendable (GuestLifecycle) -> Void,
-        onReopened: @escaping @Sendable (LibvirtSession) -> Void
-    ) {
+    init(uri: String, keepAlive: LibvirtLink.KeepAlive, backoff: Backoff, reporter: LifecycleReporter) {
         self.uri = uri
         self.keepAlive = keepAlive
         self.backoff = backoff
-        self.onLifecycle = onLifecycle
-        self.onReopened = onReopened
+        self.reporter = reporter
         firstAttempt.enter()
         ended.enter()
         NativeThread.start("libvirt-keeper") { [self] in keep() }
@@ -100,31 +96,58 @@ final class LibvirtConnection: Sendable {
     private func keep() {
         var generator = SystemRandomNumberGenerator()
         var failures = 0
-        var wasOpen = false
+        var isFirstLook = true
         while !isClosed {
             do throws(HypervisorError) {
                 let link = try open()
+                leaveFirstAttempt()
                 failures = 0
-                if wasOpen { onReopened(LibvirtSession(link)) }
-                wasOpen = true
-                while isCurrent(link) { wakeUp.wait() }
+                watch(link, &isFirstLook)
                 link.retire()
             } catch {
                 enter(.down("\(error)"))
+                leaveFirstAttempt()
                 _ = wakeUp.wait(timeout: .now() + backoff.delay(attempt: failures, using: &generator).dispatchInterval)
                 failures += 1
             }
         }
+        leaveFirstAttempt()
         ended.leave()
     }
 
-    private func open() throws(HypervisorError) -> LibvirtLink {
-        defer { leaveFirstAttempt() }
-        let lost = LostFlag()
-        let listener = LibvirtLink.Listener(onLifecycle: onLifecycle) { [self] reason in
-            lost.raise()
-            loseCurrent(reason)
+    /// Returns when the link is lost.
+    private func watch(_ link: LibvirtLink, _ isFirstLook: inout Bool) {
+        var pauses = Self.looks[...]
+        while isCurrent(link) {
+            if let pause = pauses.first {
+                if pause == .zero || wakeUp.wait(timeout: .now() + pause.dispatchInterval) == .timedOut {
+                    pauses.removeFirst()
+                    look(link, isFirst: isFirstLook)
+                    isFirstLook = false
+                }
+            } else {
+                wakeUp.wait()
+            }
         }
+    }
+
+    private func look(_ link: LibvirtLink, isFirst: Bool) {
+        do throws(HypervisorError) {
+            try reporter.look(isFirst: isFirst) { () throws(HypervisorError) in try LibvirtSession(link).guests() }
+        } catch {
+            // The next look comes soon, on this link or, if it is dead, on the next.
+            if !link.isAlive { lose(link, "\(error)") }
+        }
+    }
+
+    private func open() throws(HypervisorError) -> LibvirtLink {
+        let lost = LostFlag()
+        let listener = LibvirtLink.Listener(
+            onLifecycle: { [reporter] in reporter.event($0, $1) },
+            onLost: { [self] reason in
+                lost.raise()
+                loseCurrent(reason)
+            })
         let link = try LibvirtLink.open(uri, keepAlive: keepAlive, listener: listener)
         enter(.open(link))
         // It may have been lost before it was the current one.
@@ -136,7 +159,6 @@ final class LibvirtConnection: Sendable {
         guard isFirstAttempt.exchange(false, ordering: .relaxed) else { return }
         firstAttempt.leave()
     }
-    private let isFirstAttempt = Atomic(true)
 
     private var isClosed: Bool {
         phase.withLock {

@@ -10,8 +10,7 @@ import Synchronization
 ///
 /// A call takes a place in a queue, runs on one of ``threadLimit`` threads and answers; nothing of libvirt's ever runs on
 /// the cooperative pool. When libvirtd goes away, calls fail with ``HypervisorError/disconnected(_:)`` at once while the
-/// connection is opened again; guests go on meanwhile. After that the state of every guest is sent as an event, because
-/// events may have been missed. A caller that is cancelled gets ``HypervisorError/cancelled``, while a call that libvirt
+/// connection is opened again; guests go on meanwhile, and what changed unnoticed is reported afterwards. A caller that is cancelled gets ``HypervisorError/cancelled``, while a call that libvirt
 /// has already been given goes on.
 ///
 /// Whoever makes one closes it.
@@ -64,12 +63,7 @@ package final class LibvirtHypervisor: HypervisorDriver {
             uri: settings.uri,
             keepAlive: LibvirtLink.KeepAlive(
                 interval: Int32(settings.keepAliveSeconds), count: UInt32(settings.keepAliveCount)),
-            backoff: settings.backoff, onLifecycle: { sink.yield($0) },
-            onReopened: { session in
-                // A failure here means that the connection is lost again; the next attempt comes back to this.
-                guard let guests = try? session.guests() else { return }
-                for (id, power) in guests { sink.yield(GuestLifecycle(id: id, power: power)) }
-            })
+            backoff: settings.backoff, reporter: LifecycleReporter(sink: sink))
     }
 
     package var isConnected: Bool { connection.isOpen }

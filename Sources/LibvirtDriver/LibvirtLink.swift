@@ -9,11 +9,13 @@ import Primitives
 final class LibvirtLink: @unchecked Sendable {
     /// Where a link's news go. libvirt calls both from its event loop, where no call of libvirt's may be made.
     final class Listener: Sendable {
-        let onLifecycle: @Sendable (GuestLifecycle) -> Void
+        /// A guest's power now, or `nil` when it is no longer defined.
+        let onLifecycle: @Sendable (ServerID, PowerState?) -> Void
         let onLost: @Sendable (String) -> Void
 
         init(
-            onLifecycle: @escaping @Sendable (GuestLifecycle) -> Void, onLost: @escaping @Sendable (String) -> Void
+            onLifecycle: @escaping @Sendable (ServerID, PowerState?) -> Void,
+            onLost: @escaping @Sendable (String) -> Void
         ) {
             self.onLifecycle = onLifecycle
             self.onLost = onLost
@@ -88,11 +90,12 @@ final class LibvirtLink: @unchecked Sendable {
 
     private static let lifecycle: virConnectDomainEventCallback = { _, domain, event, detail, context in
         guard let context, let domain, let name = virDomainGetName(domain),
-            let id = DomainDocument.id(fromName: String(cString: name)),
-            let power = PowerState(lifecycleEvent: event, detail: detail)
+            let id = DomainDocument.id(fromName: String(cString: name))
         else { return 0 }
-        let listener = Unmanaged<Listener>.fromOpaque(context).takeUnretainedValue()
-        listener.onLifecycle(GuestLifecycle(id: id, power: power))
+        let power = PowerState(lifecycleEvent: event, detail: detail)
+        let isUndefined = UInt32(bitPattern: event) == VIR_DOMAIN_EVENT_UNDEFINED.rawValue
+        guard power != nil || isUndefined else { return 0 }
+        Unmanaged<Listener>.fromOpaque(context).takeUnretainedValue().onLifecycle(id, power)
         return 0
     }
 }

@@ -11,7 +11,7 @@ package struct BrokerRequest: Sendable, Equatable, CustomStringConvertible {
     package let path: String
     package let body: JSONValue?
     /// Statuses that mean it is as wanted; 404 is among those of a deletion, because the thing is gone then too.
-    package let expectedStatuses: Set<Int>
+    package var expectedStatuses: Set<Int>
 
     /// The body as it is sent, `nil` when there is none. It may hold a password's hash: don't log it.
     package func bodyData() throws -> Data? {
@@ -23,7 +23,8 @@ package struct BrokerRequest: Sendable, Equatable, CustomStringConvertible {
 
     package var description: String { "\(method.rawValue) \(path)" }
 
-    init(_ method: Method, _ segments: [String], body: JSONValue? = nil) {
+    /// - Parameter segments: the path's parts, not yet encoded.
+    package init(_ method: Method, _ segments: [String], body: JSONValue? = nil) {
         self.method = method
         self.path = segments.map(Self.percentEncoded).joined(separator: "/")
         self.body = body

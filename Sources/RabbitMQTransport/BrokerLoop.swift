@@ -124,7 +124,8 @@ final class BrokerLoop {
     private var nextTurn: MonotonicTime {
         var next = MonotonicTime.now + core.configuration.heartbeat / 2
         if let time = declaring.retryAt { next = min(next, time) }
-        for consumer in consumers.values {
+        guard isRestored else { return next }
+        for consumer in consumers.values where !consumer.isStopping {
             if case .idle(let retryAt) = consumer.phase { next = min(next, retryAt) }
         }
         return next
@@ -132,10 +133,11 @@ final class BrokerLoop {
 
     /// Gives the connection up when the broker has been silent for two heartbeats.
     func checkHeartbeat() throws(BusError) {
-        let silence = MonotonicTime.now.since(lastReceived)
-        guard silence < core.configuration.heartbeat * 2 else {
-            throw .disconnected("the message broker has been silent for \(silence)")
-        }
+        let limit = core.configuration.heartbeat * 2
+        guard MonotonicTime.now.since(lastReceived) >= limit else { return }
+        // While a large message was being sent, heartbeats may have arrived that nobody has read yet.
+        let silence = core.socketGuard.silence ?? limit
+        guard silence < limit else { throw .disconnected("the message broker has been silent for \(silence)") }
     }
 
     private func readFrames() throws(BusError) {

@@ -247,23 +247,34 @@ final class ConnectionCore: Sendable {
 }
 
 extension ConnectionCore {
-    /// How long the owner may be away from its sleep before its socket is cut off. More than the two heartbeats after
-    /// which the owner gives up by itself, and enough for the largest message over a slow line.
-    var stallLimit: Duration { configuration.heartbeat * 3 + .seconds(5) }
+    /// An owner that has been away from its sleep for this long may be stuck in the library.
+    private static let suspiciousAbsence = Duration.seconds(1)
+    /// One that has been away for this long is stuck, even if the broker lives: it takes nothing from us.
+    private static let absenceLimit = Duration.seconds(60)
+    /// What the owner is given beyond two heartbeats to notice the broker's silence by itself.
+    private static let silenceAllowance = Duration.milliseconds(500)
 
     /// The timer thread: ends operations whose time is up, and cuts the socket off under an owner that is stuck.
     func runTimer() {
         while let limit = nextTimerLimit() {
             _ = timerSignal.sleep(until: limit)
             expireOperations()
-            let busy = MonotonicTime(nanoseconds: busySince.load(ordering: .relaxed))
-            if busy.nanoseconds != 0, busy + stallLimit < .now { socketGuard.cutOff() }
+            watchOwner()
         }
+    }
+
+    private func watchOwner() {
+        let busy = MonotonicTime(nanoseconds: busySince.load(ordering: .relaxed))
+        guard busy.nanoseconds != 0 else { return }
+        let absence = MonotonicTime.now.since(busy)
+        guard absence > Self.suspiciousAbsence, let silence = socketGuard.silence else { return }
+        let isSilent = silence > configuration.heartbeat * 2 + Self.silenceAllowance
+        if isSilent || absence > Self.absenceLimit { socketGuard.cutOff() }
     }
 
     /// Until when the timer may sleep; `nil` when there is nothing left to watch over.
     private func nextTimerLimit() -> MonotonicTime? {
-        let watch = MonotonicTime.now + configuration.heartbeat
+        let watch = MonotonicTime.now + configuration.heartbeat / 2
         return state.withLock { state in
             if state.hasEnded, state.operations.isEmpty { return nil }
             state.timerLimit = state.operations.values.lazy.map(\.deadline).min().map { min($0, watch) } ?? watch

@@ -1,3 +1,4 @@
+import CRabbitMQ
 import Glibc
 import Synchronization
 
@@ -11,6 +12,15 @@ final class SocketGuard: Sendable {
     func attach(_ socket: Int32) { descriptor.withLock { $0 = socket } }
 
     func detach() { descriptor.withLock { $0 = -1 } }
+
+    /// How long nothing has arrived from the other side, as the kernel saw it; `nil` when there is no socket.
+    var silence: Duration? {
+        descriptor.withLock { socket in
+            guard socket >= 0 else { return nil }
+            let milliseconds = cw_milliseconds_since_data(socket)
+            return milliseconds >= 0 ? .milliseconds(milliseconds) : nil
+        }
+    }
 
     /// Makes every read and write on the socket, also one that waits right now, end with an error.
     func cutOff() {

@@ -70,7 +70,8 @@ struct PlanTests {
 
     @Test("a cell that goes is removed from the top down")
     func removeCell() throws {
-        let plan = try plan(replacing: "  - name: south\n    hosts:\n      - south-[1-2]\n", with: "")
+        let south = "  - name: south\n    defaults: { availabilityZone: south }\n    hosts:\n      - south-[1-2]\n"
+        let plan = try plan(replacing: south, with: "")
         try RepositoryFiles.expectGolden(PlanText(plan, cloud: "sample").text, "Tests/Golden/plan-remove-cell.txt")
     }
 

@@ -198,11 +198,11 @@ struct ActionPerformer: Sendable {
     /// Makes an object by the API's own command, which needs nobody who could log in yet. The administrator comes along
     /// each time: the first call makes it.
     private func bootstrap(_ specification: ResourceSpecification) async throws {
-        var document = BootstrapDocument.administrator(
-            password: try secrets.value(.user(BootstrapDocument.administratorName)))
+        let passwords = UserPasswords(settings: settings, secrets: secrets)
+        var document = BootstrapDocument.administrator(password: try passwords.password(of: passwords.administrator))
         switch specification {
         case .project(let project): document.add(project)
-        case .user(let user): document.add(user, password: try password(of: user))
+        case .user(let user): document.add(user, password: try passwords.password(of: user))
         case .flavor(let flavor): document.add(flavor)
         case .network(let network): document.add(network)
         default: preconditionFailure("not an object of the cloud")
@@ -214,16 +214,12 @@ struct ActionPerformer: Sendable {
             input: try JSONDecoder().decode(JSONValue.self, from: data), what: "bootstrap")
     }
 
-    func password(of user: Topology.User) throws -> Secret {
-        let given = try SecretStore.read(
-            user.password, relativeTo: settings.topologyFolder, environment: settings.environment)
-        return try given ?? secrets.value(.user(user.name))
-    }
-
     private func upload(_ image: Topology.Image) async throws {
+        let passwords = UserPasswords(settings: settings, secrets: secrets)
         let name = BootstrapDocument.administratorName
         let client = try await CloudClient.login(
-            url: settings.topology.publicURL, user: name, password: try secrets.value(.user(name)), project: name)
+            url: settings.topology.publicURL, user: name,
+            password: try passwords.password(of: passwords.administrator), project: name)
         let file = FileSystem.resolve(image.file, in: settings.topologyFolder)
         guard FileSystem.exists(file) else {
             throw SecretFailure("the file of image \(image.name) is missing: \(file)")

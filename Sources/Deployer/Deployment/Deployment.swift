@@ -136,18 +136,14 @@ package struct Deployment: Sendable {
 
     private func writeClouds() throws {
         let topology = settings.topology
-        let admin = BootstrapDocument.administratorName
-        var logins: [CloudsFile.Login] = []
-        if let user = topology.bootstrap.users.first(where: { $0.name != admin }) {
-            let given = try SecretStore.read(
-                user.password, relativeTo: settings.topologyFolder, environment: settings.environment)
-            logins.append(
-                .init(
-                    cloud: "cellwright", user: user.name, project: user.project,
-                    password: try given ?? secrets.value(.user(user.name))))
+        let passwords = UserPasswords(settings: settings, secrets: secrets)
+        let administrator = passwords.administrator
+        let others = topology.bootstrap.users.filter { !$0.roles.contains(BootstrapDocument.administratorName) }
+        let logins = try [("cellwright", others.first ?? administrator), ("cellwright-admin", administrator)].map {
+            cloud, user in
+            CloudsFile.Login(
+                cloud: cloud, user: user.name, project: user.project, password: try passwords.password(of: user))
         }
-        logins.append(
-            .init(cloud: "cellwright-admin", user: admin, project: admin, password: try secrets.value(.user(admin))))
         let text = CloudsFile.text(logins, url: topology.publicURL, region: topology.region)
         if try PrivateFile.update(text, at: settings.cloudsPath) {
             reporter.report(ProgressEvent(.done, "write \(settings.cloudsPath)"))

@@ -200,9 +200,8 @@ struct FactsCollector: Sendable {
     /// Objects of the cloud; none when nobody can log in yet.
     private func cloud(_ desired: [Resource]) async throws -> Found {
         let objects = desired.filter { [.project, .user, .flavor, .network, .image].contains($0.id.kind) }
-        guard !objects.isEmpty, let password = try secrets.existing(.user(BootstrapDocument.administratorName)) else {
-            return [:]
-        }
+        let passwords = UserPasswords(settings: settings, secrets: secrets)
+        guard !objects.isEmpty, let password = try passwords.existing(of: passwords.administrator) else { return [:] }
         do {
             let name = BootstrapDocument.administratorName
             let client = try await CloudClient.login(

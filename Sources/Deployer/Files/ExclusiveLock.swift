@@ -29,6 +29,9 @@ package struct ExclusiveLock: ~Copyable, Sendable {
 
     private let file: FileDescriptor
 
+    /// A child that inherits it holds the lock too, until it ends, even when this process is killed.
+    var descriptor: Int32 { file.rawValue }
+
     /// Takes the lock `path` or throws ``Held`` at once, naming the holder.
     package init(path: String, command: String, now: Date) throws {
         file = try Self.take(path: path, command: command, now: now)

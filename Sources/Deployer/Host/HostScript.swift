@@ -141,15 +141,23 @@ enum HostScript {
         "systemctl daemon-reload; systemctl try-restart \(ShellQuoting.quoted(name))"
     }
 
-    /// Ends every guest that an agent of ours started and what it made for them.
+    /// Ends every guest that an agent of ours started, and what it made for them: domains, address services, links,
+    /// firewall tables. All of it bears our names.
     static let removeGuests = """
-        if command -v virsh >/dev/null && systemctl -q is-active libvirtd; then
-          for d in $(virsh -q -c qemu:///system list --all --uuid); do
-            if [ -e \(ProcessLayout.Paths.computeState) ]; then
-              virsh -q -c qemu:///system destroy "$d" >/dev/null 2>&1 || true
-              virsh -q -c qemu:///system undefine "$d" >/dev/null 2>&1 || true
-            fi
+        for pid in \(ProcessLayout.Paths.computeState)/networks/*/*.pid; do
+          if [ -e "$pid" ] && p=$(cat "$pid") && grep -qs dnsmasq "/proc/$p/comm"; then kill "$p" || true; fi
+        done
+        if command -v virsh >/dev/null; then
+          for d in $(virsh -q -c qemu:///system list --all --name 2>/dev/null | grep '^cellwright-' || true); do
+            virsh -q -c qemu:///system destroy "$d" >/dev/null 2>&1 || true
+            virsh -q -c qemu:///system undefine "$d" >/dev/null 2>&1 || true
           done
+        fi
+        for link in /sys/class/net/cwb* /sys/class/net/cwt*; do
+          if [ -e "$link" ]; then ip link delete "${link##*/}" || true; fi
+        done
+        if command -v nft >/dev/null; then
+          nft list tables 2>/dev/null | grep ' cellwright_' | while read -r line; do nft delete $line; done || true
         fi
         """
 

@@ -1,0 +1,141 @@
+import CloudModel
+import FoundationEssentials
+import Topology
+
+/// Where everything of a development cloud is: folders, ports, configuration. Follows from options and ports alone.
+struct DevLayout: Sendable {
+    struct Ports: Sendable, Equatable {
+        var api: Int
+        var database: Int
+        var broker: Int
+        var management: Int
+        var distribution: Int
+        var epmd: Int
+        /// By name of the service, API apart.
+        var ops: [String: Int]
+    }
+
+    struct Service: Sendable {
+        let name: String
+        let process: ProcessLayout.Process
+        let configuration: ProcessConfiguration
+        let configurationPath: String
+        let log: String
+
+        var health: ProcessConfiguration.Endpoint { configuration.healthEndpoint }
+    }
+
+    /// Cost of password hashes: cheap, because these users live for a test.
+    static let passwordHashCost = 10
+
+    let folder: String
+    let databaseFolder: String
+    let topology: Topology
+    let ports: Ports
+    let processLayout: ProcessLayout
+    let services: [Service]
+
+    /// - Parameter databaseFolder: not inside `options.folder` where PostgreSQL runs as somebody who may not go there.
+    init(options: DevOptions, databaseFolder: String) throws {
+        folder = options.folder
+        self.databaseFolder = databaseFolder
+        var topology = options.topology.forDevelopment(hostsPerCell: options.hostsPerCell)
+        var finder = DevPorts(first: options.firstPort)
+        if let port = options.port, !DevPorts.isFree(port) {
+            throw DevFailure("port \(port) of 127.0.0.1 is in use; choose another with --port, or leave it out")
+        }
+        var ports = Ports(
+            api: try options.port ?? finder.take(), database: try finder.take(), broker: try finder.take(),
+            management: try finder.take(), distribution: try finder.take(), epmd: try finder.take(), ops: [:])
+        topology.api.port = ports.api
+        topology.root = Self.placed(topology.root, ports)
+        self.topology = topology
+        processLayout = ProcessLayout(topology)
+        for process in processLayout.processes where process.kind != .api {
+            ports.ops[Self.name(of: process)] = try finder.take()
+        }
+        self.ports = ports
+        let folder = folder
+        services = processLayout.processes.map { Self.service($0, folder: folder, ports: ports) }
+    }
+
+    var url: String { "http://127.0.0.1:\(ports.api)" }
+    var secrets: String { "\(folder)/secrets" }
+    var brokerFolder: String { "\(folder)/rabbitmq" }
+    var logFolder: String { "\(folder)/log" }
+    var cloudsFile: String { "\(folder)/clouds.yaml" }
+    func log(_ name: String) -> String { "\(logFolder)/\(name).log" }
+    func secretFile(_ name: SecretName) -> String { "\(secrets)/\(name)" }
+
+    func services(_ kind: ProcessLayout.Kind) -> [Service] { services.filter { $0.process.kind == kind } }
+
+    func supervisor(of cell: CellPath) -> Service? {
+        services.first { $0.process.kind == .supervisor && $0.process.cell == cell }
+    }
+
+    /// Folders to make, parents first.
+    var folders: [String] {
+        [secrets, logFolder, "\(folder)/etc", "\(folder)/images", "\(folder)/compute"]
+            + services(.compute).map { "\(folder)/compute/\($0.process.host)" }
+    }
+
+    private static func placed(_ cell: Topology.Cell, _ ports: Ports) -> Topology.Cell {
+        var cell = cell
+        cell.database = .embedded(.init(host: Topology.devMachine, port: ports.database))
+        cell.broker = .embedded(
+            .init(host: Topology.devMachine, port: ports.broker, managementPort: ports.management))
+        if case .children(let cells) = cell.content { cell.content = .children(cells.map { placed($0, ports) }) }
+        return cell
+    }
+
+    private static func name(of process: ProcessLayout.Process) -> String {
+        switch process.kind {
+        case .api: "api"
+        case .supervisor, .conductor: "\(process.kind.rawValue)-\(process.cell.slug)"
+        case .compute: "compute-\(process.host)"
+        }
+    }
+
+    private static func service(_ process: ProcessLayout.Process, folder: String, ports: Ports) -> Service {
+        let name = name(of: process)
+        let ops = ProcessConfiguration.Endpoint(host: "127.0.0.1", port: ports.ops[name] ?? 0)
+        func local(_ path: String) -> String {
+            path.replacing("\(ProcessLayout.Paths.secrets)/", with: "\(folder)/secrets/", maxReplacements: 1)
+        }
+        var configuration = process.configuration
+        switch configuration {
+        case .api(var value):
+            value.database.passwordFile = local(value.database.passwordFile)
+            value.bus.passwordFile = local(value.bus.passwordFile)
+            value.tokenKeyFile = local(value.tokenKeyFile)
+            value.imageDirectory = "\(folder)/images"
+            value.passwordHash.cost = passwordHashCost
+            configuration = .api(value)
+        case .supervisor(var value):
+            value.database.passwordFile = local(value.database.passwordFile)
+            value.bus.passwordFile = local(value.bus.passwordFile)
+            value.ops = ops
+            configuration = .supervisor(value)
+        case .conductor(var value):
+            value.database.passwordFile = local(value.database.passwordFile)
+            value.bus.passwordFile = local(value.bus.passwordFile)
+            value.ops = ops
+            configuration = .conductor(value)
+        case .compute(var value):
+            value.bus.passwordFile = local(value.bus.passwordFile)
+            value.stateDirectory = "\(folder)/compute/\(process.host)"
+            value.ops = ops
+            configuration = .compute(value)
+        }
+        return Service(
+            name: name, process: process, configuration: configuration,
+            configurationPath: "\(folder)/etc/\(name).json", log: "\(folder)/log/\(name).log")
+    }
+}
+
+/// Why a development cloud can't run, and what to do.
+package struct DevFailure: Error, Sendable, Equatable, CustomStringConvertible {
+    package let description: String
+
+    init(_ description: String) { self.description = description }
+}

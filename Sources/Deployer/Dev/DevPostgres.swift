@@ -1,0 +1,146 @@
+import CloudModel
+import FoundationEssentials
+import Glibc
+import Primitives
+import Subprocess
+import Topology
+
+/// The private PostgreSQL of a development cloud: loopback only, passwords for everybody, data that need not last.
+struct DevPostgres: Sendable {
+    static let readyLimit = Duration.seconds(20)
+    static let administrator = "postgres"
+    static let administratorSecret = SecretName.user("postgres-administrator")
+
+    let layout: DevLayout
+    let programs: String
+    /// Who runs it: `postgres` when this process is root, which the server refuses to run as.
+    let owner: DevUser?
+
+    init(layout: DevLayout) throws {
+        self.layout = layout
+        programs = try Self.findPrograms()
+        owner = try Self.findOwner()
+    }
+
+    /// Makes the folder for the server's data: inside `folder`, or where `postgres` may go when this process is root.
+    static func makeFolder(inside folder: String) throws -> String {
+        guard let owner = try findOwner() else {
+            let own = "\(folder)/postgresql"
+            try FileSystem.makeFolder(own)
+            return own
+        }
+        var template = Array("/tmp/cellwright-dev-XXXXXX".utf8CString)
+        guard let made = mkdtemp(&template) else { throw DevFailure("a folder in /tmp can't be made") }
+        let own = String(cString: made)
+        guard chown(own, owner.user, owner.group) == 0 else {
+            throw DevFailure("\(own) can't be given to the user postgres")
+        }
+        return own
+    }
+
+    private static func findOwner() throws -> DevUser? {
+        guard geteuid() == 0 else { return nil }
+        guard let user = DevUser(name: "postgres") else {
+            throw DevFailure("PostgreSQL does not run as root, and there is no user `postgres` to run it")
+        }
+        return user
+    }
+
+    func specification() -> DevProcess.Specification {
+        .init(
+            name: "postgresql", program: "\(programs)/postgres", arguments: ["-D", data],
+            environment: ["PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "TZ": "UTC"], isIsolated: true, owner: owner,
+            log: layout.log("postgresql"), stopSignal: .interrupt, emergencySignal: "QUIT")
+    }
+
+    /// Makes the data folder.
+    func initialise(_ password: String) async throws {
+        // Read once and gone; the server keeps only the SCRAM verifier.
+        let passwordFile = "\(layout.databaseFolder)/password"
+        try PrivateFile.write("\(password)\n", to: passwordFile)
+        if let owner { chown(passwordFile, owner.user, owner.group) }
+        defer { unlink(passwordFile) }
+        let become = owner.map { ["--reuid=\($0.user)", "--regid=\($0.group)", "--clear-groups", "--"] } ?? ["--"]
+        try await LocalCommand(
+            "/usr/bin/setpriv",
+            become + [
+                "\(programs)/initdb", "-D", data, "-U", Self.administrator, "-A", "scram-sha-256",
+                "--pwfile=\(passwordFile)", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8",
+            ],
+            environment: ["LC_ALL": "C.UTF-8"], timeout: .seconds(60)
+        ).check()
+        try appendSettings(Self.settings(port: layout.ports.database))
+    }
+
+    /// Waits until it serves.
+    func waitUntilReady() async throws {
+        let isReady = try await poll(every: .milliseconds(20), for: Self.readyLimit) {
+            guard DevPorts.answers(layout.ports.database) else { return false }
+            guard let text = FileManager.default.contents(atPath: "\(data)/postmaster.pid") else { return false }
+            return String(decoding: text, as: UTF8.self).contains("\nready")
+        }
+        guard isReady else {
+            throw DevFailure(
+                "PostgreSQL is not ready after \(Self.readyLimit.components.seconds) s; its log ends with:\n"
+                    + DevProcess.tail(of: layout.log("postgresql")))
+        }
+    }
+
+    /// Makes a role and a database for every cell.
+    func createDatabases(_ secrets: SecretStore) async throws {
+        var sql = ""
+        for cell in layout.topology.cells {
+            let name = cell.path.resourceName
+            let password = try secrets.value(.database(cell.path)).reveal()
+            sql += """
+                create role "\(name)" login password '\(password)';
+                create database "\(name)" owner "\(name)" template template0 strategy file_copy;
+                revoke connect on database "\(name)" from public;
+
+                """
+        }
+        try await LocalCommand(
+            "\(programs)/psql",
+            [
+                "-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-p", String(layout.ports.database), "-U",
+                Self.administrator, "-d", "postgres", "-f", "-",
+            ],
+            input: Data(sql.utf8), environment: ["PGPASSFILE": try passwordFile(secrets), "PGCONNECT_TIMEOUT": "10"]
+        ).check()
+    }
+
+    private var data: String { "\(layout.databaseFolder)/data" }
+
+    private func passwordFile(_ secrets: SecretStore) throws -> String {
+        let path = "\(layout.secrets)/pgpass"
+        let password = try secrets.value(Self.administratorSecret).reveal()
+        try PrivateFile.write("127.0.0.1:\(layout.ports.database):*:\(Self.administrator):\(password)\n", to: path)
+        return path
+    }
+
+    private func appendSettings(_ settings: [String]) throws {
+        let path = "\(data)/postgresql.conf"
+        guard let file = fopen(path, "ae") else { throw DevFailure("\(path) can't be written") }
+        defer { fclose(file) }
+        for setting in settings { fputs("\(setting)\n", file) }
+    }
+
+    private static func settings(port: Int) -> [String] {
+        [
+            "listen_addresses = '127.0.0.1'", "port = \(port)", "unix_socket_directories = ''",
+            "max_connections = 500", "shared_buffers = 64MB", "fsync = off", "full_page_writes = off",
+            "synchronous_commit = on", "wal_level = minimal", "max_wal_senders = 0", "log_min_messages = warning",
+            "logging_collector = off",
+        ]
+    }
+
+    private static func findPrograms() throws -> String {
+        let root = "/usr/lib/postgresql"
+        let versions = FileSystem.exists(root) ? try FileManager.default.contentsOfDirectory(atPath: root) : []
+        let folders = versions.compactMap(Int.init).sorted(by: >).map { "\(root)/\($0)/bin" }
+        guard let folder = folders.first(where: { FileSystem.exists("\($0)/initdb") }) else {
+            throw DevFailure("PostgreSQL is not installed: apt-get install postgresql")
+        }
+        return folder
+    }
+}

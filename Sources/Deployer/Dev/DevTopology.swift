@@ -1,0 +1,45 @@
+import CloudModel
+package import Topology
+
+extension Topology {
+    /// The machine that everything runs on in a development cloud.
+    static let devMachine: HostName = "localhost"
+
+    /// The same cloud with every server and control plane on this machine, and simulated hosts only.
+    package func forDevelopment(hostsPerCell: Int?) -> Topology {
+        func visit(_ cell: Cell) -> Cell {
+            let content: Cell.Content =
+                switch cell.content {
+                case .children(let cells): .children(cells.map(visit))
+                case .hosts(let hosts): .hosts(Self.simulated(hosts, of: cell, count: hostsPerCell))
+                }
+            return Cell(
+                path: cell.path, controlHosts: [Self.devMachine],
+                database: .embedded(.init(host: Self.devMachine)), broker: .embedded(.init(host: Self.devMachine)),
+                content: content)
+        }
+        var result = self
+        result.lab = nil
+        result.api = API(hosts: [Self.devMachine], listenAddress: "127.0.0.1")
+        result.machines = [Host(name: Self.devMachine, address: "127.0.0.1")]
+        result.root = visit(root)
+        return result
+    }
+
+    private static func simulated(_ hosts: [Host], of cell: Cell, count: Int?) -> [Host] {
+        var made = hosts
+        if let count {
+            made = (0..<count).map { index in
+                var host = hosts.isEmpty ? Host(name: "") : hosts[index % hosts.count]
+                host.name = HostName("\(cell.path.slug)-\(index + 1)")
+                return host
+            }
+        }
+        return made.map { host in
+            var host = host
+            host.address = "127.0.0.1"
+            host.hypervisor = Hypervisor(driver: .simulated)
+            return host
+        }
+    }
+}

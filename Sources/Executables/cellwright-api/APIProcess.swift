@@ -1,0 +1,88 @@
+import BusSetup
+import CellProtocol
+import CloudModel
+import ComputeAPI
+import DatabaseSetup
+import HTTPKit
+import IdentityAPI
+import ImageAPI
+import Logging
+import NetworkAPI
+import Persistence
+import PostgresClient
+import Primitives
+import ServiceKit
+import ServiceLifecycle
+import SystemPackage
+
+/// The composition root of the API.
+struct APIProcess {
+    /// Connections to the root's database: requests are many, each holds one for a millisecond.
+    static let databaseConnections = 8
+
+    let settings: APISettings
+
+    func run() async throws {
+        let shell = ProcessShell(service: "cellwright-api")
+        let pool = try DatabaseSetup.open(settings.database, name: "api", connections: Self.databaseConnections)
+        let identity = try IdentityParts(settings, pool)
+        let networks = PostgresNetworkStore(pool: pool, ids: SystemIDSource())
+        let root = PostgresRootStore(pool: pool, ports: .network(networks))
+        let router = ChildRouter(sender: "api", ids: SystemIDSource(), wallClock: SystemWallClock()) { mapping in
+            ChildConnection.open(mapping, name: "api", logger: shell.logger)
+        }
+        let images = PostgresImageRepository(pool: pool)
+        let imageStore = try ImageStore(folder: FilePath(settings.imageDirectory))
+        let tickets = ImageTicketSigner(key: identity.key, clock: SystemWallClock())
+        let services: [any APIService] = [
+            IdentityService(
+                configuration: IdentityConfiguration(region: settings.region), repository: identity.repository,
+                hasher: identity.hasher, authority: identity.authority, ids: SystemIDSource()),
+            NetworkService(
+                NetworkDependencies(
+                    store: networks, tokens: identity.authority, ids: SystemIDSource(), wallClock: SystemWallClock())),
+            ImageService(
+                configuration: ImageConfiguration(), repository: images, store: imageStore,
+                validator: identity.authority,
+                tickets: tickets, ids: SystemIDSource(), clock: SystemWallClock()),
+            ComputeService(
+                compute(root, router, pool, networks, RepositoryImageCatalog(images), tickets, identity)),
+        ]
+        shell.health.watch("tokens") { identity.authority.isReady ? .up : .down("revocations are not read yet") }
+        let health = shell.health
+        let metrics = shell.metrics
+        let server = HTTPServer(
+            configuration: HTTPServerConfiguration(
+                host: settings.listen.host, port: settings.listen.port, publicURL: settings.publicURL),
+            services: services,
+            operations: OperationsEndpoints(
+                health: {
+                    let (isUp, json) = health.render()
+                    return .init(isHealthy: isUp, body: json)
+                }, metrics: { metrics.render() }),
+            ids: SystemIDSource(), clock: ContinuousClock(), logger: shell.logger)
+        let revocations = RevocationFeed(
+            authority: identity.authority, repository: identity.repository, wallClock: SystemWallClock(),
+            clock: ContinuousClock(), logger: shell.logger)
+        let janitor = ImageJanitor(
+            repository: images, store: imageStore, wallClock: SystemWallClock(), clock: ContinuousClock(),
+            logger: shell.logger)
+        try await shell.run([
+            revocations, janitor, CellFeed(store: root, router: router, logger: shell.logger), server,
+        ])
+        await router.update([])
+        await pool.close()
+    }
+
+    private func compute(
+        _ root: PostgresRootStore, _ router: ChildRouter, _ pool: PostgresPool, _ networks: PostgresNetworkStore,
+        _ images: any ImageCatalog, _ tickets: ImageTicketSigner, _ identity: IdentityParts
+    ) -> ComputeDependencies {
+        let store = PostgresComputeStore(pool: pool)
+        return ComputeDependencies(
+            directory: root, acceptance: PostgresServerAcceptance(store: root, now: { SystemWallClock().now() }),
+            cells: router, hosts: root, flavors: store, keyPairs: store, quotas: store, actions: store,
+            networks: networks, images: images, tickets: tickets, tokens: identity.authority,
+            keyGenerator: Ed25519KeyGenerator(), ids: SystemIDSource(), wallClock: SystemWallClock())
+    }
+}

@@ -1,0 +1,44 @@
+import CellProtocol
+import Logging
+import Persistence
+import Primitives
+import ServerLifecycle
+import ServiceLifecycle
+
+/// Keeps the API's picture of the cells: read at start, after every notification, and every few seconds all the same.
+struct CellFeed: Service {
+    static let interval: Duration = .seconds(5)
+
+    let store: PostgresRootStore
+    let router: ChildRouter
+    let logger: Logger
+    private let nudge = Nudge()
+
+    init(store: PostgresRootStore, router: ChildRouter, logger: Logger) {
+        self.store = store
+        self.router = router
+        self.logger = logger
+    }
+
+    func run() async throws {
+        try await cancelWhenGracefulShutdown {
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask {
+                    for await change in store.changes() where change == .cells || change == .unknown { nudge.signal() }
+                }
+                group.addTask {
+                    while !Task.isCancelled {
+                        do {
+                            await router.update(try await store.cells())
+                        } catch {
+                            logger.warning("cell mappings can't be read", metadata: ["error": "\(ErrorChain(error))"])
+                        }
+                        try await nudge.wait(atMost: Self.interval, clock: ContinuousClock())
+                    }
+                }
+                try await group.next()
+                group.cancelAll()
+            }
+        }
+    }
+}
