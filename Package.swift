@@ -242,7 +242,7 @@ let package = Package(
             "PersistenceTests",
             [
                 "Persistence", "CellProtocol", "CloudModel", "MessageBus", "PlacementCore", "PostgresClient",
-                "ServerLifecycle", "Primitives", "TestSupport",
+                "ServerLifecycle", "Primitives", "TestSupport", "APITestSupport",
             ]),
         tests("StyleTests", []),
         tests("TopologyTests", ["Topology", "CloudModel", "Primitives"]),
