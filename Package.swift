@@ -237,7 +237,10 @@ let package = Package(
         tests("PlacementCoreTests", ["PlacementCore", "CloudModel", "Primitives"]),
         tests(
             "ComputeAgentTests",
-            ["ComputeAgent", "CellProtocol", "CloudModel", "HypervisorDriver", "MessageBus", "Primitives"]),
+            [
+                "ComputeAgent", "CellProtocol", "CloudModel", "HypervisorDriver", "MessageBus", "Primitives",
+                "TestSupport", logging,
+            ]),
         tests(
             "PersistenceTests",
             [

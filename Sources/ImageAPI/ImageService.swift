@@ -51,12 +51,12 @@ package struct ImageService: APIService {
             .badRequest("The request has a text with characters that are not accepted.")
         case let error as ImageStore.Failure where error.isFull:
             APIFault(.contentTooLarge, "There is not enough disk space on the image storage media.")
-        case let error as ImageInspectionError: fault(for: error)
+        case let error as ImageInspectionError: refusal(error)
         default: nil
         }
     }
 
-    private static func fault(for error: ImageInspectionError) -> APIFault {
+    private static func refusal(_ error: ImageInspectionError) -> APIFault {
         switch error {
         case .fileSizeOverLimit(_, let limit): .tooLarge(limit: Int(clamping: limit))
         case .empty: .badRequest("The image has no data.")

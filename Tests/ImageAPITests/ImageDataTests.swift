@@ -50,23 +50,44 @@ import Testing
         #expect(try await bench.show(image.id)["virtual_size"] == .integer(1 << 20))
     }
 
-    @Test(arguments: [
-        ("qcow2", ImageBench.qcow2(backingFile: true), 415), ("raw", ImageBench.qcow2(), 415),
-        ("qcow2", ImageBench.disk(70_000), 415), ("raw", Array("KDMV".utf8) + ImageBench.disk(70_000), 415),
-        ("raw", [], 400), ("raw", ImageBench.disk(8 << 20 | 1), 413),
-        ("qcow2", Array(ImageBench.qcow2().prefix(60)), 415),
-    ])
-    func keepsNothingOfWhatItRefuses(format: String, data: [UInt8], status: Int) async throws {
+    enum BadData: String, CaseIterable {
+        case backingFile, declaredRaw, declaredQCOW2, otherFormat, nothing, tooMuch, cutOff
+
+        var format: String { [.backingFile, .declaredQCOW2, .cutOff].contains(self) ? "qcow2" : "raw" }
+
+        var bytes: [UInt8] {
+            switch self {
+            case .backingFile: ImageBench.qcow2(backingFile: true)
+            case .declaredRaw: ImageBench.qcow2()
+            case .declaredQCOW2: ImageBench.disk(70_000)
+            case .otherFormat: Array("KDMV".utf8) + ImageBench.disk(70_000)
+            case .nothing: []
+            case .tooMuch: ImageBench.disk(8 << 20 | 1)
+            case .cutOff: Array(ImageBench.qcow2().prefix(60))
+            }
+        }
+
+        var status: Int {
+            switch self {
+            case .nothing: 400
+            case .tooMuch: 413
+            case .backingFile, .declaredRaw, .declaredQCOW2, .otherFormat, .cutOff: 415
+            }
+        }
+    }
+
+    @Test(arguments: BadData.allCases)
+    func keepsNothingOfWhatItRefuses(bad: BadData) async throws {
         let bench = try ImageBench()
-        let image = try await bench.create(["disk_format": .string(format)])
-        let answer = try await bench.upload(image.id, data)
-        #expect(answer.status == status)
+        let image = try await bench.create(["disk_format": .string(bad.format)])
+        let answer = try await bench.upload(image.id, bad.bytes)
+        #expect(answer.status == bad.status)
         #expect(answer["message"]?.string?.isEmpty == false)
         #expect(bench.files.isEmpty)
         let shown = try await bench.show(image.id)
         #expect(shown["status"] == "queued" && shown["size"] == .null)
         // And the image is as good as before.
-        let good = format == "raw" ? ImageBench.disk(1000) : ImageBench.qcow2()
+        let good = bad.format == "raw" ? ImageBench.disk(1000) : ImageBench.qcow2()
         #expect(try await bench.upload(image.id, good).status == 204)
     }
 
