@@ -245,7 +245,7 @@ let package = Package(
             "PersistenceTests",
             [
                 "Persistence", "CellProtocol", "CloudModel", "MessageBus", "PlacementCore", "PostgresClient",
-                "ServerLifecycle", "Primitives", "TestSupport",
+                "ServerLifecycle", "Primitives", "TestSupport", "APITestSupport",
             ]),
         tests("StyleTests", []),
         tests("TopologyTests", ["Topology", "CloudModel", "Primitives"]),
@@ -263,6 +263,20 @@ let package = Package(
             "HypervisorDriverTests",
             ["HypervisorDriver", "LibvirtDriver", "CloudModel", "Primitives", subprocess, systemPackage]),
         tests("ImageInspectorTests", ["ImageInspector", subprocess, systemPackage]),
+        .target(
+            name: "APITestSupport",
+            dependencies: [
+                "HTTPKit", "ServerViews", "CellProtocol", "CloudModel", "MessageBus", "Primitives", hummingbird,
+                hummingbirdTesting, httpTypes, logging, nioCore,
+            ],
+            path: "Tests/APITestSupport", swiftSettings: settings),
+        tests("NetworkAPITests", ["NetworkAPI", "APITestSupport", "HTTPKit", "CloudModel", "Primitives", httpTypes]),
+        tests(
+            "ComputeAPITests",
+            [
+                "ComputeAPI", "APITestSupport", "HTTPKit", "CellProtocol", "CloudModel", "Primitives", httpTypes,
+                subprocess, systemPackage,
+            ]),
         tests("ServerViewsTests", ["ServerViews", "CellProtocol", "CloudModel", "Primitives"]),
     ],
     swiftLanguageModes: [.v6]
