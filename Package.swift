@@ -139,8 +139,14 @@ let package = Package(
         module(
             "ImageAPI",
             [
-                "HTTPKit", "CloudModel", "ImageInspector", "Primitives", hummingbird, httpTypes, nioCore, crypto,
-                systemPackage,
+                "HTTPKit", "CloudModel", "ImageInspector", "Primitives", hummingbird, httpTypes, nioCore, nioPosix,
+                crypto, systemPackage, lifecycle, logging,
+            ]),
+        tests(
+            "ImageAPITests",
+            [
+                "ImageAPI", "HTTPKit", "ImageInspector", "CloudModel", "Primitives", "TestSupport", hummingbird,
+                hummingbirdTesting, httpTypes, logging, lifecycle, nioCore, systemPackage,
             ]),
         module("ImageInspector", ["Primitives"]),
         module("NetworkAPI", ["HTTPKit", "CloudModel", "Primitives", hummingbird, httpTypes, nioCore]),
@@ -188,7 +194,7 @@ let package = Package(
             [
                 "IdentityAPI", "ImageAPI", "NetworkAPI", "ComputeAPI", "HTTPKit", "Persistence", "PostgresClient",
                 "ServerLifecycle", "CellProtocol", "CloudModel", "MessageBus", "ServiceKit", "Primitives", "BusSetup",
-                "DatabaseSetup", lifecycle,
+                "DatabaseSetup", lifecycle, systemPackage,
             ]),
         executable(
             "cellwright-supervisor",
@@ -222,20 +228,24 @@ let package = Package(
         .target(
             name: "TestSupport",
             dependencies: [
-                "PostgresClient", "RabbitMQTransport", "MessageBus", "Primitives", subprocess, systemPackage,
-                httpClient, nioCore, nioHTTP1, "CloudModel",
+                "PostgresClient", "RabbitMQTransport", "MessageBus", "Primitives", "Deployer", subprocess,
+                systemPackage, httpClient, nioCore, nioHTTP1, "CloudModel",
             ],
             path: "Tests/TestSupport", swiftSettings: settings),
+        tests("DevCloudTests", ["TestSupport", "Deployer"]),
         tests("CloudModelTests", ["CloudModel", "Primitives"]),
         tests("PlacementCoreTests", ["PlacementCore", "CloudModel", "Primitives"]),
         tests(
             "ComputeAgentTests",
-            ["ComputeAgent", "CellProtocol", "CloudModel", "HypervisorDriver", "MessageBus", "Primitives"]),
+            [
+                "ComputeAgent", "CellProtocol", "CloudModel", "HypervisorDriver", "MessageBus", "Primitives",
+                "TestSupport", logging,
+            ]),
         tests(
             "PersistenceTests",
             [
                 "Persistence", "CellProtocol", "CloudModel", "MessageBus", "PlacementCore", "PostgresClient",
-                "ServerLifecycle", "Primitives", "TestSupport",
+                "ServerLifecycle", "Primitives", "TestSupport", "APITestSupport",
             ]),
         tests("StyleTests", []),
         tests("TopologyTests", ["Topology", "CloudModel", "Primitives"]),
@@ -253,6 +263,20 @@ let package = Package(
             "HypervisorDriverTests",
             ["HypervisorDriver", "LibvirtDriver", "CloudModel", "Primitives", subprocess, systemPackage]),
         tests("ImageInspectorTests", ["ImageInspector", subprocess, systemPackage]),
+        .target(
+            name: "APITestSupport",
+            dependencies: [
+                "HTTPKit", "ServerViews", "CellProtocol", "CloudModel", "MessageBus", "Primitives", hummingbird,
+                hummingbirdTesting, httpTypes, logging, nioCore,
+            ],
+            path: "Tests/APITestSupport", swiftSettings: settings),
+        tests("NetworkAPITests", ["NetworkAPI", "APITestSupport", "HTTPKit", "CloudModel", "Primitives", httpTypes]),
+        tests(
+            "ComputeAPITests",
+            [
+                "ComputeAPI", "APITestSupport", "HTTPKit", "CellProtocol", "CloudModel", "Primitives", httpTypes,
+                subprocess, systemPackage,
+            ]),
         tests("ServerViewsTests", ["ServerViews", "CellProtocol", "CloudModel", "Primitives"]),
     ],
     swiftLanguageModes: [.v6]

@@ -25,7 +25,7 @@ struct DevBroker: Sendable {
         let port = String(layout.ports.epmd)
         let epmd = DevProcess.Specification(
             name: "epmd", program: Self.epmd, arguments: ["-port", port, "-address", "127.0.0.1"],
-            environment: ["PATH": path], isIsolated: true, log: layout.log("epmd"), grace: .milliseconds(500))
+            environment: ["PATH": path], isIsolated: true, log: layout.log("epmd"), grace: .milliseconds(300))
         let folder = layout.brokerFolder
         let broker = DevProcess.Specification(
             name: "rabbitmq", program: Self.server,
@@ -42,7 +42,8 @@ struct DevBroker: Sendable {
                     "+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none "
                     + "-kernel inet_dist_use_interface {127,0,0,1} -start_epmd false",
             ],
-            isIsolated: true, log: layout.log("rabbitmq"), grace: .milliseconds(2_500))
+            isIsolated: true,  // Its data go with it, so an orderly end is worth no wait.
+            log: layout.log("rabbitmq"), grace: .milliseconds(300))
         return [epmd, broker]
     }
 

@@ -21,8 +21,8 @@ final class DevProcess: Sendable {
         var stopSignal = Signal.terminate
         /// What ends it at once when there is no time to ask.
         var emergencySignal = "KILL"
-        /// How long it may take to end before it is killed.
-        var grace = Duration.seconds(3)
+        /// How long it may take to end before it is killed. Three of these, one a stage, fit into ten seconds.
+        var grace = Duration.milliseconds(2_500)
         /// Quick deaths in a row before giving up.
         var quickDeathLimit = 8
     }

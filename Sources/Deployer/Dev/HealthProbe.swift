@@ -3,11 +3,11 @@ import NIOCore
 import NIOHTTP1
 
 /// Asks a process on this machine how it is.
-enum HealthProbe {
+package enum HealthProbe {
     private static let timeout = TimeAmount.seconds(2)
 
     /// Whether `/healthz` says 200.
-    static func isHealthy(host: String, port: Int) async -> Bool {
+    package static func isHealthy(host: String, port: Int) async -> Bool {
         do {
             let request = HTTPClientRequest(url: "http://\(host):\(port)/healthz")
             return try await HTTPClient.shared.execute(request, timeout: timeout).status.code == 200

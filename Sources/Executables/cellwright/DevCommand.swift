@@ -31,6 +31,9 @@ struct DevCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Its folder; .cellwright/dev beside the topology file unless given.", valueName: "path"))
     var folder: String?
 
+    @Flag(help: ArgumentHelp("End when standard input does, for tests.", visibility: .hidden))
+    var whileStdinOpen = false
+
     func validate() throws {
         if let hostsPerCell, !(0...1000).contains(hostsPerCell) {
             throw ValidationError("--hosts-per-cell must be from 0 to 1000")
@@ -49,7 +52,7 @@ struct DevCommand: AsyncParsableCommand {
                 folder: folder.map { URL(filePath: $0).standardizedFileURL.path } ?? "\(loaded.folder)/.cellwright/dev",
                 binaries: try Executable.folder(), topologyFolder: loaded.folder, hostsPerCell: hostsPerCell,
                 port: port, firstPort: firstPort, environment: ProcessInfo.processInfo.environment)
-            try await DevSession(options: options, isJSON: common.isJSON).run()
+            try await DevSession(options: options, isJSON: common.isJSON, followsInput: whileStdinOpen).run()
         }
     }
 }
@@ -58,6 +61,9 @@ struct DevCommand: AsyncParsableCommand {
 private struct DevSession: Sendable {
     let options: DevOptions
     let isJSON: Bool
+    let followsInput: Bool
+
+    private enum Part: Sendable { case cloud, other }
 
     private struct Interrupted: Error, CustomStringConvertible {
         let description = "interrupted before the cloud was ready"
@@ -80,7 +86,7 @@ private struct DevSession: Sendable {
         let reporter = LineReporter(style: .text) { line in
             if isJSON { Console.error(line) } else { Console.out(line) }
         }
-        try await withThrowingTaskGroup(of: Void.self) { group in
+        try await withThrowingTaskGroup(of: Part.self) { group in
             group.addTask {
                 try await DevCloud.run(options, reporter: reporter, now: SystemWallClock().now()) { ready in
                     phase.begin()
@@ -88,15 +94,27 @@ private struct DevSession: Sendable {
                     for await _ in stops { break }
                     reporter.report(ProgressEvent(.note, "ending"))
                 }
+                return .cloud
             }
             group.addTask {
                 for await _ in signals {
                     guard phase.end() else { throw Interrupted() }
                     stop.yield()
                 }
+                return .other
+            }
+            if followsInput {
+                group.addTask {
+                    try await StandardInput.end()
+                    guard phase.end() else { throw Interrupted() }
+                    stop.yield()
+                    return .other
+                }
             }
             defer { group.cancelAll() }
-            try await group.next()
+            while let ended = try await group.next() {
+                if ended == .cloud { return }
+            }
         }
     }
 
