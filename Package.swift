@@ -256,7 +256,8 @@ let package = Package(
             "LeafCellTests",
             [
                 "Conductor", "Supervisor", "Persistence", "PostgresClient", "ServerLifecycle", "SagaEngine",
-                "CellProtocol", "CloudModel", "MessageBus", "Primitives", "TestSupport", logging, lifecycle,
+                "CellProtocol", "CloudModel", "MessageBus", "RabbitMQTransport", "Primitives", "TestSupport", logging,
+                lifecycle,
             ]),
         tests("PostgresClientTests", ["PostgresClient", "Primitives", "TestSupport"]),
         tests(

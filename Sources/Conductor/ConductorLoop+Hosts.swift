@@ -39,13 +39,18 @@ extension ConductorLoop {
         }
         guard !rest.isEmpty else { return }
         let sightings = rest
-        let woken = try await store.changeHosts(rest.map(\.name)) { [cell] known in
+        let sighted = try await store.changeHosts(
+            rest.map(\.name), providers: rest.map(\.providerID)
+        ) { [cell] known in
             HostPlan.sight(sightings, known: known, cell: cell)
         }
-        for sighting in rest { presence.stored(sighting) }
-        guard !woken.isEmpty else { return }
-        held.wake(hosts: Set(woken), now: now)
-        for host in woken {
+        for host in sighted.impostors {
+            metrics.countForeign()
+            logger.error("host claims another's provider id", metadata: ["host": "\(host)"])
+        }
+        for sighting in rest where !sighted.impostors.contains(sighting.name) { presence.stored(sighting) }
+        held.wake(hosts: Set(sighted.woken), now: now)
+        for host in sighted.woken {
             logger.notice("host is up", metadata: ["host": "\(host)"])
             await declare(host)
         }

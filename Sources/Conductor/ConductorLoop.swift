@@ -171,6 +171,7 @@ struct ConductorLoop {
         switch (item.report, outcome) {
         case (.step(let result), .applied(let pursuit)):
             logStep(result, item)
+            metrics.record(result, after: held.age(of: result.key, now: wallClock.now()))
             if let pursuit { held.hold(pursuit) } else { held.drop(result.key.saga) }
         case (.step(let result), .orphan(let command, let input)):
             logger.notice(
@@ -218,12 +219,15 @@ struct ConductorLoop {
             let limit = min(settings.claimLimit, settings.heldLimit - held.count)
             guard limit > 0 else { return }
             let now = wallClock.now()
-            let claimed = try await store.claim(lease, limit: limit) { snapshot in
+            let (claimed, unreadable) = try await store.claim(lease, limit: limit) { snapshot in
                 var plan = CellPlan(snapshot, now: now)
                 let outcomes = snapshot.sagas.values.sorted { ($0.createdAt, $0.id) < ($1.createdAt, $1.id) }.map {
                     plan.resume($0.id)
                 }
-                return CellDecision(plan.changes(), outcomes)
+                return CellDecision(plan.changes(), (outcomes, snapshot.unreadable))
+            }
+            for saga in unreadable {
+                logger.error("saga can't be read", metadata: ["saga.id": "\(saga.id)", "error": "\(saga.reason)"])
             }
             for outcome in claimed {
                 switch outcome {
@@ -232,7 +236,7 @@ struct ConductorLoop {
                 }
             }
             send(now: wallClock.now())
-            if claimed.count < limit { return }
+            if claimed.count + unreadable.count < limit { return }
         }
     }
 

@@ -25,6 +25,19 @@ struct ConductorMetrics: Sendable {
         }
     }
 
+    /// How long a step took on its host, and how it ended. The machine took it, so its name is one of ours.
+    func record(_ result: StepResult, after seconds: Double?) {
+        let outcome =
+            switch result.outcome {
+            case .succeeded: "succeeded"
+            case .failed: "failed"
+            }
+        let dimensions = [("step", result.key.step), ("outcome", outcome)]
+        Counter(label: "cellwright_saga_steps", dimensions: dimensions).increment()
+        guard let seconds else { return }
+        Timer(label: "cellwright_saga_step", dimensions: dimensions).recordSeconds(seconds)
+    }
+
     func countForeign() { foreign.increment() }
     func countUnreadable() { unreadable.increment() }
 }

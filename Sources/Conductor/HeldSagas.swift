@@ -31,6 +31,12 @@ struct HeldSagas {
     var count: Int { held.count }
     var ids: [SagaID] { Array(held.keys) }
 
+    /// Seconds since the attempt was to begin; nil when another conductor drove it.
+    func age(of key: StepKey, now: Date) -> TimeInterval? {
+        guard let pursuit = held[key.saga]?.pursuit, pursuit.command.key == key else { return nil }
+        return now.timeIntervalSince(pursuit.notBefore)
+    }
+
     /// Drives this saga from now on, or drives it on to what it waits for next.
     mutating func hold(_ pursuit: Pursuit) {
         held[pursuit.saga] = Held(pursuit: pursuit, nextSend: pursuit.notBefore)

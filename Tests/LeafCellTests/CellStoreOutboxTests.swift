@@ -91,13 +91,19 @@ import Testing
     @Test(arguments: StoreKind.available) func onlyWhatIsKnownAndUpAndTheSameIsTouched(kind: StoreKind) async throws {
         try await kind.with { store in
             let provider: ProviderID = ids.next()
-            try await store.join("host-1", "host-2", provider: provider)
+            try await store.join("host-1", provider: provider)
+            let other: ProviderID = ids.next()
+            try await store.join("host-2", provider: other)
+            let byProvider = try await store.changeHosts(["host-1"], providers: [other]) { known in
+                HostDecision(records: [], events: [], result: Set(known.keys))
+            }
+            #expect(byProvider == ["host-1", "host-2"])
             _ = try await store.changeHosts(["host-2"]) {
                 HostPlan.silence(since: .distantFuture, known: $0, now: testEpoch)
             }
             let touched = try await store.touchHosts([
                 makeSighting("host-1", at: testEpoch + 5, provider: provider, inventory: nil),
-                makeSighting("host-2", at: testEpoch + 5, provider: provider, inventory: nil),
+                makeSighting("host-2", at: testEpoch + 5, provider: other, inventory: nil),
                 makeSighting("host-3", at: testEpoch + 5, provider: provider, inventory: nil),
             ])
             #expect(touched == ["host-1"])

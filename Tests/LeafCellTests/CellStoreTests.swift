@@ -1,6 +1,7 @@
 import CellProtocol
 import CloudModel
 import FoundationEssentials
+import PostgresClient
 import Primitives
 import SagaEngine
 import ServerLifecycle
@@ -171,6 +172,21 @@ import Testing
             let snapshot = try await store.snapshot(CellScope(servers: [instance.id]))
             #expect(snapshot.sagas[saga]?.log.count == 1)
             #expect(snapshot.servers[instance.id]?.instance.state.task == .spawning)
+        }
+    }
+
+    @Test(.enabled(if: StoreKind.available.contains(.postgres)))
+    func aRowThatCanNotBeReadDoesNotKeepTheOthersFromBeingClaimed() async throws {
+        try await StoreKind.withPool { pool, store in
+            try await store.join("host-1")
+            let bad = try await store.admit(makeInstance())
+            let good = try await store.admit(makeInstance(), now: testEpoch + 1)
+            try await pool.execute("update saga.sagas set state = 'live', input = '[]' where id = \(bad)")
+            let (read, unreadable) = try await store.claim(
+                SagaLease(owner: "a", duration: .seconds(60)), limit: 10
+            ) { CellDecision(CellChanges(), (Array($0.sagas.keys), $0.unreadable.map(\.id))) }
+            #expect(read == [good])
+            #expect(unreadable == [bad])
         }
     }
 

@@ -198,7 +198,8 @@ import Testing
 
     @Test func aNewHostGetsItsQueue() async throws {
         try await LeafCell.with { leaf in
-            let agent = FakeAgent("host-3.example", bus: leaf.broker.connect(), wallClock: leaf.wallClock)
+            let agent = FakeAgent(
+                "host-3.example", bus: try leaf.broker.connect(.host("host-1")), wallClock: leaf.wallClock)
             try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask { try? await agent.run() }
                 try await eventually("joined") { try await leaf.store.hosts().count == 3 }

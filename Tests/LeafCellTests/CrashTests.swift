@@ -100,8 +100,9 @@ final class DyingStore: CellStore {
         try await base.touchHosts(sightings)
     }
     func changeHosts<Result: Sendable>(
-        _ names: [HostName], _ decide: @escaping @Sendable ([HostName: HostRecord]) -> HostDecision<Result>
-    ) async throws(CellStoreError) -> Result { try await base.changeHosts(names, decide) }
+        _ names: [HostName], providers: [ProviderID],
+        _ decide: @escaping @Sendable ([HostName: HostRecord]) -> HostDecision<Result>
+    ) async throws(CellStoreError) -> Result { try await base.changeHosts(names, providers: providers, decide) }
     func silentHosts(since date: Date) async throws(CellStoreError) -> [HostName] {
         try await base.silentHosts(since: date)
     }
@@ -216,7 +217,7 @@ final class DyingStore: CellStore {
             leaf.hosts[0].obey { _ in nil }
             let id = try await leaf.build(makeInstance())
             try await withThrowingTaskGroup(of: Void.self) { group in
-                let service = leaf.conductor("c1")
+                let service = try leaf.conductor("c1")
                 let trigger = GracefulStop(service)
                 group.addTask { try await trigger.run() }
                 try await eventually("commanded") { !leaf.hosts[0].spawns.isEmpty }

@@ -24,7 +24,7 @@ import Testing
             [makeSighting(provider: provider, inventory: makeInventory())], known: [:], cell: testCell)
         #expect(decision.records.map(\.name) == ["host-1"])
         #expect(decision.events == [.hostChanged(decision.records[0])])
-        #expect(decision.result == ["host-1"])
+        #expect(decision.result.woken == ["host-1"])
     }
 
     @Test func aHostThatOnlyLivesIsNoNews() {
@@ -38,13 +38,23 @@ import Testing
     @Test func aHostThatComesBackOrChangedIsNews() {
         let back = HostPlan.sight(
             [makeSighting(provider: provider, inventory: nil)], known: known { $0.isUp = false }, cell: testCell)
-        #expect(back.result == ["host-1"])
+        #expect(back.result.woken == ["host-1"])
         #expect(back.events.count == 1)
         let grown = HostPlan.sight(
             [makeSighting(provider: provider, inventory: makeInventory(vcpus: 16))], known: known(), cell: testCell)
-        #expect(grown.result.isEmpty)
+        #expect(grown.result.woken.isEmpty)
         #expect(grown.records.first?.inventory.vcpus == 16)
         #expect(grown.events.count == 1)
+    }
+
+    @Test func aHostThatClaimsAnothersProviderIsNotListenedTo() {
+        let impostor = makeSighting("host-2", provider: provider, inventory: makeInventory())
+        let decision = HostPlan.sight([impostor], known: known(), cell: testCell)
+        #expect(decision.records.isEmpty && decision.events.isEmpty)
+        #expect(decision.result.impostors == ["host-2"])
+        let both = HostPlan.sight(
+            [makeSighting(provider: provider, inventory: makeInventory()), impostor], known: [:], cell: testCell)
+        #expect(both.records.map(\.name) == ["host-1"])
     }
 
     @Test func aSilentHostGoesDownOnce() {

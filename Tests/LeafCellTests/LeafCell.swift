@@ -13,19 +13,22 @@ import Testing
 /// A whole leaf in this process: broker, store, supervisor, conductors, two hosts, and a parent that listens.
 struct LeafCell: Sendable {
     let store: any CellStore
-    let broker = InMemoryBroker()
+    let broker: TestBroker
     let wallClock: TestWallClock
     let hosts: [FakeAgent]
     let parent: Parent
-    let bus: InMemoryBus
+    /// The parent's own connection, for calls.
+    let bus: any MessageBus
 
-    init(_ store: any CellStore, wallClock: TestWallClock) {
+    init(_ store: any CellStore, wallClock: TestWallClock, broker: TestBroker) throws {
         self.store = store
         self.wallClock = wallClock
-        let broker = broker
-        hosts = ["host-1", "host-2"].map { FakeAgent($0, bus: broker.connect(), wallClock: wallClock) }
-        parent = Parent(bus: broker.connect())
-        bus = broker.connect()
+        self.broker = broker
+        hosts = try TestBroker.hosts.map {
+            FakeAgent($0, bus: try broker.connect(.host($0)), wallClock: wallClock)
+        }
+        bus = try broker.connect(.parent)
+        parent = Parent(bus: bus)
     }
 
     static var conductorSettings: ConductorSettings {
@@ -45,44 +48,54 @@ struct LeafCell: Sendable {
         return settings
     }
 
-    func conductor(_ name: String = "c1", over store: (any CellStore)? = nil) -> ConductorService {
+    func conductor(_ name: String = "c1", over store: (any CellStore)? = nil) throws -> ConductorService {
         ConductorService(
-            cell: testCell, name: name, store: store ?? self.store, bus: broker.connect(), clock: ContinuousClock(),
+            cell: testCell, name: name, store: store ?? self.store, bus: try broker.connect(.control),
+            clock: ContinuousClock(),
             wallClock: wallClock, ids: SystemIDSource(), settings: Self.conductorSettings, logger: quiet)
     }
 
-    func supervisor(_ name: String = "s1", settings: LeafSettings = leafSettings) -> LeafSupervisor {
+    func supervisor(_ name: String = "s1", settings: LeafSettings = leafSettings) throws -> LeafSupervisor {
         LeafSupervisor(
             cell: testCell, name: name, version: "test", hosts: hosts.map(\.name), store: store,
-            bus: broker.connect(), clock: ContinuousClock(), wallClock: wallClock, ids: SystemIDSource(),
+            bus: try broker.connect(.control), clock: ContinuousClock(), wallClock: wallClock, ids: SystemIDSource(),
             settings: settings, logger: quiet)
     }
 
     /// Runs a leaf around `body`; with no `conductors` there is none until the test starts one.
     static func with(
-        _ kind: StoreKind = .memory, conductors: [String] = ["c1"],
+        _ kind: StoreKind = .memory, conductors: [String] = ["c1"], broker: TestBroker = .inMemory(),
         _ body: @escaping @Sendable (LeafCell) async throws -> Void
     ) async throws {
         let wallClock = TestWallClock()
         try await kind.with(wallClock) { store in
-            let leaf = LeafCell(store, wallClock: wallClock)
-            try await leaf.run(conductors, body)
+            let leaf = try LeafCell(store, wallClock: wallClock, broker: broker)
+            do {
+                try await leaf.run(conductors, body)
+            } catch {
+                await broker.close()
+                throw error
+            }
+            await broker.close()
         }
     }
 
     private func run(
         _ conductors: [String], _ body: @escaping @Sendable (LeafCell) async throws -> Void
     ) async throws {
-        try await bus.declare(.cell)
+        let administration = try broker.connect(.control)
+        try await administration.declare(.cell)
         try await withThrowingTaskGroup(of: Void.self) { group in
-            let supervisor = supervisor()
+            let supervisor = try supervisor()
             group.addTask { try await supervisor.run() }
             group.addTask { try await parent.run() }
             for host in hosts {
-                try await bus.declare(.host(host.name.text))
+                try await administration.declare(.host(host.name.text))
                 group.addTask { try? await host.run() }
             }
-            for conductor in conductors.map({ self.conductor($0) }) { group.addTask { try await conductor.run() } }
+            for conductor in try conductors.map({ try self.conductor($0) }) {
+                group.addTask { try await conductor.run() }
+            }
             defer { group.cancelAll() }
             if !conductors.isEmpty { try await hostsAreUp() }
             try await body(self)
@@ -185,7 +198,6 @@ final class Parent: Sendable {
     }
 
     func run() async throws {
-        try await bus.declare(.cell)
         try await bus.consume(queue: CellTopology.parentQueue, prefetch: 1) { [self] delivery in
             do {
                 if delivery.envelope.kind == SequencedEvent.kind {

@@ -22,17 +22,23 @@ enum StoreKind: String, CaseIterable, Sendable {
         switch self {
         case .memory:
             return try await body(InMemoryCellStore(cell: testCell, wallClock: wallClock))
-        case .postgres:
-            let pool = PostgresPool(try await PrivatePostgres.shared().createDatabase())
-            do {
-                try await Migrator(pool).migrate(CellSchema.migrations, schemaName: CellSchema.name)
-                let result = try await body(PostgresCellStore(pool: pool, cell: testCell))
-                await pool.close()
-                return result
-            } catch {
-                await pool.close()
-                throw error
-            }
+        case .postgres: return try await Self.withPool { _, store in try await body(store) }
+        }
+    }
+
+    /// A store on a database of its own, with the way around it.
+    static func withPool<Result: Sendable>(
+        _ body: (PostgresPool, any CellStore) async throws -> Result
+    ) async throws -> Result {
+        let pool = PostgresPool(try await PrivatePostgres.shared().createDatabase())
+        do {
+            try await Migrator(pool).migrate(CellSchema.migrations, schemaName: CellSchema.name)
+            let result = try await body(pool, PostgresCellStore(pool: pool, cell: testCell))
+            await pool.close()
+            return result
+        } catch {
+            await pool.close()
+            throw error
         }
     }
 }
@@ -70,8 +76,8 @@ extension CellStore {
         }
     }
 
-    func join(_ names: HostName..., provider: ProviderID = ids.next()) async throws {
-        let sightings = names.map { makeSighting($0, provider: provider, inventory: makeInventory()) }
+    func join(_ names: HostName..., provider: ProviderID? = nil) async throws {
+        let sightings = names.map { makeSighting($0, provider: provider ?? ids.next(), inventory: makeInventory()) }
         _ = try await changeHosts(names) { HostPlan.sight(sightings, known: $0, cell: testCell) }
     }
 

@@ -164,7 +164,7 @@ import Testing
             // Someone else has the duty now: this supervisor's events wait.
             try await leaf.store.releaseDuty(.publisher, owner: "s1")
             try await withThrowingTaskGroup(of: Void.self) { group in
-                let second = leaf.supervisor("s2")
+                let second = try leaf.supervisor("s2")
                 group.addTask { try await second.run() }
                 for _ in 0..<5 { _ = try await leaf.boot() }
                 try await eventually("told") { Set(leaf.parent.all.map(\.sequence)).count >= 8 }

@@ -38,12 +38,14 @@ extension PostgresCellStore {
     }
 
     package func changeHosts<Result: Sendable>(
-        _ names: [HostName], _ decide: @escaping @Sendable ([HostName: HostRecord]) -> HostDecision<Result>
+        _ names: [HostName], providers: [ProviderID],
+        _ decide: @escaping @Sendable ([HostName: HostRecord]) -> HostDecision<Result>
     ) async throws(CellStoreError) -> Result {
         try await transaction { [cell] transaction in
             let rows = try await transaction.query(
                 """
-                select \(raw: CellRows.hostColumns) from cell.hosts where name = any(\(names.map(\.text)))
+                select \(raw: CellRows.hostColumns) from cell.hosts
+                where name = any(\(names.map(\.text))) or id = any(\(providers))
                 order by name for update
                 """)
             var known: [HostName: HostRecord] = [:]

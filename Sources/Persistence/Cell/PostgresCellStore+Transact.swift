@@ -38,10 +38,15 @@ extension PostgresCellStore {
                 """)
             var snapshot = CellSnapshot()
             for row in rows {
-                let saga = try CellRows.saga(row)
-                snapshot.sagas[saga.id] = saga
-                if snapshot.servers[saga.serverID] == nil {
-                    snapshot.servers[saga.serverID] = try CellRows.server(row)
+                do {
+                    let saga = try CellRows.saga(row)
+                    if snapshot.servers[saga.serverID] == nil {
+                        snapshot.servers[saga.serverID] = try CellRows.server(row)
+                    }
+                    snapshot.sagas[saga.id] = saga
+                } catch {
+                    // One row that can't be read must not keep the others from being claimed.
+                    snapshot.unreadable.append(UnreadableSaga(id: try row.get("id"), reason: "\(error)"))
                 }
             }
             let decision = decide(snapshot)

@@ -4,25 +4,39 @@ package import FoundationEssentials
 
 /// Decides what becomes of hosts that speak, fall silent, or are enabled and disabled. Pure.
 package enum HostPlan {
+    package struct Sighted: Sendable, Equatable {
+        /// Hosts that joined or came back.
+        package var woken: [HostName] = []
+        /// Hosts that claim another's provider: they are not listened to.
+        package var impostors: [HostName] = []
+    }
+
     /// Hosts spoke. One that is new joins when it says what it has; news goes upward only when something changed.
-    /// - Returns: as result, the hosts that joined or came back.
+    /// - Parameter known: those that spoke, and those that have a provider that was claimed.
     package static func sight(
         _ sightings: [HostSighting], known: [HostName: HostRecord], cell: CellPath
-    ) -> HostDecision<[HostName]> {
+    ) -> HostDecision<Sighted> {
         var records = known
         var changed: Set<HostName> = []
-        var woken: [HostName] = []
+        var seen: Set<HostName> = []
+        var result = Sighted()
         for sighting in sightings {
+            // A provider is a host's for good: whoever could take another's would take its servers' places too.
+            if records.values.contains(where: { $0.id == sighting.providerID && $0.name != sighting.name }) {
+                result.impostors.append(sighting.name)
+                continue
+            }
+            seen.insert(sighting.name)
             guard var record = records[sighting.name] else {
                 guard let inventory = sighting.inventory else { continue }
                 records[sighting.name] = HostRecord(
                     name: sighting.name, id: sighting.providerID, cell: cell,
                     availabilityZone: sighting.availabilityZone, inventory: inventory, seenAt: sighting.seenAt)
                 changed.insert(sighting.name)
-                woken.append(sighting.name)
+                result.woken.append(sighting.name)
                 continue
             }
-            if !record.isUp { woken.append(record.name) }
+            if !record.isUp { result.woken.append(record.name) }
             record.isUp = true
             record.id = sighting.providerID
             record.availabilityZone = sighting.availabilityZone
@@ -34,9 +48,10 @@ package enum HostPlan {
             record.lastSeenAt = max(record.lastSeenAt, sighting.seenAt)
             records[sighting.name] = record
         }
-        let seen = Set(sightings.map(\.name)).sorted().compactMap { records[$0] }
+        let written = seen.sorted().compactMap { records[$0] }
         return HostDecision(
-            records: seen, events: seen.filter { changed.contains($0.name) }.map { .hostChanged($0) }, result: woken)
+            records: written, events: written.filter { changed.contains($0.name) }.map { .hostChanged($0) },
+            result: result)
     }
 
     /// Marks those down that are still silent.

@@ -26,11 +26,12 @@ extension InMemoryCellStore {
     }
 
     package func changeHosts<Result: Sendable>(
-        _ names: [HostName], _ decide: @escaping @Sendable ([HostName: HostRecord]) -> HostDecision<Result>
+        _ names: [HostName], providers: [ProviderID],
+        _ decide: @escaping @Sendable ([HostName: HostRecord]) -> HostDecision<Result>
     ) async throws(CellStoreError) -> Result {
         let decision = state.withLock { state in
-            let names = Set(names)
-            let decision = decide(state.hosts.filter { names.contains($0.key) })
+            let decision = decide(
+                state.hosts.filter { names.contains($0.key) || providers.contains($0.value.id) })
             for record in decision.records { state.hosts[record.name] = record }
             append(decision.events, to: &state)
             return decision

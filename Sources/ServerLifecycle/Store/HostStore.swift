@@ -12,13 +12,23 @@ package protocol HostStore: Sendable {
     /// - Returns: the names noted. The others need ``changeHosts(_:_:)``.
     func touchHosts(_ sightings: [HostSighting]) async throws(CellStoreError) -> Set<HostName>
 
-    /// Changes hosts in one transaction; `decide` sees those that exist, locked.
+    /// Changes hosts in one transaction; `decide` sees those that exist of `names`, and those that have one of
+    /// `providers`, locked.
     func changeHosts<Result: Sendable>(
-        _ names: [HostName], _ decide: @escaping @Sendable ([HostName: HostRecord]) -> HostDecision<Result>
+        _ names: [HostName], providers: [ProviderID],
+        _ decide: @escaping @Sendable ([HostName: HostRecord]) -> HostDecision<Result>
     ) async throws(CellStoreError) -> Result
 
     /// Hosts that count as up and were last seen before `date`.
     func silentHosts(since date: Date) async throws(CellStoreError) -> [HostName]
+}
+
+extension HostStore {
+    package func changeHosts<Result: Sendable>(
+        _ names: [HostName], _ decide: @escaping @Sendable ([HostName: HostRecord]) -> HostDecision<Result>
+    ) async throws(CellStoreError) -> Result {
+        try await changeHosts(names, providers: [], decide)
+    }
 }
 
 /// A host spoke.

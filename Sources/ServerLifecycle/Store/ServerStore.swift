@@ -68,12 +68,24 @@ package struct CellSnapshot: Sendable, Equatable {
     package var sagas: [SagaID: SagaRecord] = [:]
     package var knownKeys: Set<String> = []
     package var knownHosts: Set<HostName> = []
+    /// Sagas that were claimed and can't be read, such as those of a newer program: they wait for one that can.
+    package var unreadable: [UnreadableSaga] = []
 
     package init() {}
 
     /// The live sagas of a server.
     package func liveSagas(of id: ServerID) -> [SagaRecord] {
         sagas.values.filter { $0.serverID == id && $0.state == .live }.sorted { $0.createdAt < $1.createdAt }
+    }
+}
+
+package struct UnreadableSaga: Sendable, Equatable {
+    package var id: SagaID
+    package var reason: String
+
+    package init(id: SagaID, reason: String) {
+        self.id = id
+        self.reason = reason
     }
 }
 
