@@ -139,8 +139,14 @@ let package = Package(
         module(
             "ImageAPI",
             [
-                "HTTPKit", "CloudModel", "ImageInspector", "Primitives", hummingbird, httpTypes, nioCore, crypto,
-                systemPackage,
+                "HTTPKit", "CloudModel", "ImageInspector", "Primitives", hummingbird, httpTypes, nioCore, nioPosix,
+                crypto, systemPackage, lifecycle, logging,
+            ]),
+        tests(
+            "ImageAPITests",
+            [
+                "ImageAPI", "HTTPKit", "ImageInspector", "CloudModel", "Primitives", "TestSupport", hummingbird,
+                hummingbirdTesting, httpTypes, logging, lifecycle, nioCore, systemPackage,
             ]),
         module("ImageInspector", ["Primitives"]),
         module("NetworkAPI", ["HTTPKit", "CloudModel", "Primitives", hummingbird, httpTypes, nioCore]),
@@ -188,7 +194,7 @@ let package = Package(
             [
                 "IdentityAPI", "ImageAPI", "NetworkAPI", "ComputeAPI", "HTTPKit", "Persistence", "PostgresClient",
                 "ServerLifecycle", "CellProtocol", "CloudModel", "MessageBus", "ServiceKit", "Primitives", "BusSetup",
-                "DatabaseSetup", lifecycle,
+                "DatabaseSetup", lifecycle, systemPackage,
             ]),
         executable(
             "cellwright-supervisor",
@@ -241,7 +247,10 @@ let package = Package(
         tests("PlacementCoreTests", ["PlacementCore", "CloudModel", "Primitives"]),
         tests(
             "ComputeAgentTests",
-            ["ComputeAgent", "CellProtocol", "CloudModel", "HypervisorDriver", "MessageBus", "Primitives"]),
+            [
+                "ComputeAgent", "CellProtocol", "CloudModel", "HypervisorDriver", "MessageBus", "Primitives",
+                "TestSupport", logging,
+            ]),
         tests(
             "PersistenceTests",
             [

@@ -15,6 +15,7 @@ package enum CellSchemas {
 
     private static let root = [
         (IdentitySchema.name, IdentitySchema.migrations),
+        (ImageSchema.name, ImageSchema.migrations),
         (NetworkSchema.name, NetworkSchema.migrations), (ComputeSchema.name, ComputeSchema.migrations),
         (RootSchema.name, RootSchema.migrations),
     ]

@@ -14,15 +14,22 @@ extension Connection {
         var steps: ArraySlice<Step>
         var results: [ResultBox] = []
         var error: PostgresError?
+        /// Statements that were not prepared after all; there is nothing to deallocate then.
+        var unprepared: Set<String> = []
         /// The error is the server's word that a prepared plan no longer fits its tables.
         var planIsStale = false
         let completion: @Sendable (Answer) -> Void
+        let timer: Reactor.Token?
         let startedAt = MonotonicTime.now()
         var cancelRequested = false
         /// A cancel request is on its way to the server and could hit whatever runs next.
         var cancelInFlight = false
         var settled: Answer?
         var emptyReads = 0
+
+        func answerWhenLost(_ error: PostgresError) -> Answer {
+            settled ?? .failure(cancelRequested ? .cancelled : error)
+        }
     }
 
     /// How an exchange may end early.
@@ -32,8 +39,10 @@ extension Connection {
         var time: Duration?
     }
 
-    /// The client's own limit: what the server should have enforced, and a grace.
-    var statementLimit: Duration? { configuration.statementTimeout.map { $0 + Self.serverGrace } }
+    /// The client's own limit: what the server should have enforced for each statement, and a grace.
+    func timeLimit(statements count: Int) -> Duration? {
+        configuration.statementTimeout.map { $0 * count + configuration.serverGrace }
+    }
 
     /// Sends the statements in one go and waits for all answers. On an error the server skips what comes after it.
     func perform(_ statements: [Statement], _ limits: Limits) async -> Answer {
@@ -65,24 +74,17 @@ extension Connection {
             var sent = true
             for statement in statements where sent { sent = send(statement, on: handle, &state.cache, &steps) }
             guard sent, PQpipelineSync(handle.raw) == 1 else { return handle.connectionError() }
-            state.exchange = Exchange(id: id, steps: steps[...], completion: completion)
+            let timer = limits.time.flatMap { time in
+                reactor.schedule(MonotonicTime.now().advanced(by: time)) { [weak self] in self?.expire(id) }
+            }
+            state.exchange = Exchange(id: id, steps: steps[...], completion: completion, timer: timer)
             state.transactionStatus = .unknown
-            guard flush(&state, handle) else { return nil }
+            flush(&state, handle)
             return nil
         }
-        if let refusal {
-            completion(.failure(refusal))
-            if refusal != .cancelled { fail(refusal) }
-            return
-        }
-        guard let time = limits.time else { return }
-        let timer = reactor.schedule(MonotonicTime.now().advanced(by: time)) { [weak self] in self?.expire(id) }
-        let isOver = state.withLock { state in
-            guard state.exchange?.id == id else { return true }
-            state.timer = timer
-            return false
-        }
-        if isOver, let timer { reactor.cancelTimer(timer) }
+        guard let refusal else { return }
+        completion(.failure(refusal))
+        if refusal != .cancelled { fail(refusal) }
     }
 
     /// Asks the server to stop that exchange. It ends when the server says so, at the latest after a grace.
@@ -103,7 +105,7 @@ extension Connection {
             request.request()
             cancelReturned(id)
         }
-        let deadline = MonotonicTime.now().advanced(by: Self.cancelGrace)
+        let deadline = MonotonicTime.now().advanced(by: configuration.serverGrace)
         if !started || reactor.schedule(deadline, { [weak self] in self?.expire(id) }) == nil { expire(id) }
     }
 
@@ -128,9 +130,9 @@ extension Connection {
     /// Reads what arrived. Runs under the mutex.
     func receive(_ state: inout State) -> [Action] {
         guard let handle = state.handle else { return [] }
-        let alive = PQconsumeInput(handle.raw) == 1
+        let alive = state.exchange == nil ? handle.readWhileIdle() : PQconsumeInput(handle.raw) == 1
         var actions = notifications(handle)
-        if alive, state.wantsWrite { _ = flush(&state, handle) }
+        if alive, state.wantsWrite { flush(&state, handle) }
         while state.exchange != nil, state.exchange?.settled == nil, PQisBusy(handle.raw) == 0 {
             if let raw = PQgetResult(handle.raw) {
                 state.exchange?.emptyReads = 0
@@ -150,21 +152,33 @@ extension Connection {
 
     private func take(_ result: ResultBox, _ handle: LibpqHandle, _ state: inout State) -> [Action] {
         let status = PQresultStatus(result.raw)
+        if [PGRES_COPY_IN, PGRES_COPY_OUT, PGRES_COPY_BOTH].contains(status) {
+            // There is no way out of it but to end the session.
+            return shutDown(&state, .encoding("COPY is not supported"))
+        }
         if status == PGRES_PIPELINE_SYNC {
             state.transactionStatus = handle.transactionStatus
             return settle(&state)
         }
-        let step = state.exchange?.steps.popFirst()
+        guard let step = state.exchange?.steps.popFirst() else {
+            // After the server's own last word libpq adds one of its own.
+            return shutDown(&state, state.exchange?.error ?? .from(result.raw))
+        }
         let worked = status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK
         switch step {
         case .run where worked: state.exchange?.results.append(result)
-        case .prepare(let key, let name) where !worked: state.cache.forget(key, name: name)
-        case .deallocate(let name) where !worked: state.cache.doom(name)
-        case .run, .prepare, .deallocate, nil: break
+        case .prepare(let key, let name) where !worked:
+            state.cache.forget(key, name: name)
+            state.exchange?.unprepared.insert(name)
+        case .deallocate(let name) where !worked && state.exchange?.unprepared.contains(name) == false:
+            state.cache.doom(name)
+        case .run, .prepare, .deallocate: break
         }
         if !worked, status != PGRES_PIPELINE_ABORTED, state.exchange?.error == nil {
             let failure = PostgresError.refusal(result.raw, status)
             state.exchange?.error = failure
+            // Somebody discarded what this side believes to be prepared: the session is of no use.
+            if failure.sqlState == .invalidStatementName { state.isTainted = true }
             if failure.marksStalePlan(result.raw) {
                 state.exchange?.planIsStale = true
                 state.cache.doomAll()
@@ -191,10 +205,9 @@ extension Connection {
 
     private func complete(_ state: inout State, _ answer: Answer) -> [Action] {
         let exchange = state.exchange.take()
-        let timer = state.timer.take()
         return [
             { [self] in
-                if let timer { reactor.cancelTimer(timer) }
+                if let timer = exchange?.timer { reactor.cancelTimer(timer) }
                 exchange?.completion(answer)
             }
         ]
@@ -208,15 +221,13 @@ extension Connection {
         return MonotonicTime.now() >= exchange.startedAt.advanced(by: limit) ? .timedOut : error
     }
 
-    /// Hands what is written to the system. False when the connection is broken, which the reactor then finds.
-    private func flush(_ state: inout State, _ handle: LibpqHandle) -> Bool {
-        let code = PQflush(handle.raw)
-        let wantsWrite = code == 1
+    /// Hands what is written to the system. That the connection is broken is found when it is next read.
+    private func flush(_ state: inout State, _ handle: LibpqHandle) {
+        let wantsWrite = PQflush(handle.raw) == 1
         if wantsWrite != state.wantsWrite, let token = state.token {
             state.wantsWrite = wantsWrite
             reactor.watch(PQsocket(handle.raw), token, wantsWrite ? .readWrite : .read)
         }
-        return code >= 0
     }
 }
 
@@ -227,15 +238,13 @@ extension PostgresError {
     )
 
     static func refusal(_ result: OpaquePointer, _ status: ExecStatusType) -> PostgresError {
-        switch status {
-        case PGRES_EMPTY_QUERY: .encoding("an empty statement")
-        case PGRES_COPY_IN, PGRES_COPY_OUT, PGRES_COPY_BOTH: .encoding("COPY is not supported")
-        default: from(result)
-        }
+        status == PGRES_EMPTY_QUERY ? .encoding("an empty statement") : from(result)
     }
 
     func marksStalePlan(_ result: OpaquePointer) -> Bool {
-        guard sqlState == .featureNotSupported, let function = PQresultErrorField(result, 82) else { return false }
+        guard sqlState == .featureNotSupported, let function = PQresultErrorField(result, Self.functionField) else {
+            return false
+        }
         return String(cString: function) == "RevalidateCachedQuery"
     }
 }

@@ -27,18 +27,16 @@ final class Connection: ReactorHandler {
         var handle: LibpqHandle?
         var token: Reactor.Token?
         var opened: (@Sendable (Result<Connection, PostgresError>) -> Void)?
+        /// For the time that opening may take.
         var timer: Reactor.Token?
         var exchange: Exchange?
         var cache: StatementCache
         var cancelledBeforeStart: UInt64 = 0
         var wantsWrite = false
         var transactionStatus = TransactionStatus.none
+        /// Not to be lent again.
+        var isTainted = false
     }
-
-    /// How long after the server should have stopped a statement the client gives up on the server.
-    static let serverGrace: Duration = .seconds(5)
-    /// How long a cancelled statement may take to end before its connection is dropped.
-    static let cancelGrace: Duration = .seconds(5)
 
     let configuration: PostgresConfiguration
     let reactor: Reactor
@@ -73,7 +71,9 @@ final class Connection: ReactorHandler {
 
     /// Ready for a statement of somebody else: alive, nothing under way, no transaction open.
     var isClean: Bool {
-        state.withLock { $0.phase == .ready && $0.exchange == nil && $0.transactionStatus == .none }
+        state.withLock {
+            $0.phase == .ready && $0.exchange == nil && $0.transactionStatus == .none && !$0.isTainted
+        }
     }
 
     var isOpen: Bool { state.withLock { $0.phase == .ready } }
@@ -84,7 +84,10 @@ final class Connection: ReactorHandler {
         let (alive, actions) = state.withLock { state -> (Bool, [Action]) in
             guard state.phase == .ready, let handle = state.handle else { return (false, []) }
             guard handle.hasSomethingToRead else { return (true, []) }
-            return (PQconsumeInput(handle.raw) == 1 && !handle.hasSomethingToRead, notifications(handle))
+            let isFine = handle.readWhileIdle() && !handle.hasSomethingToRead
+            let actions = notifications(handle)
+            if isFine { return (true, actions) }
+            return (false, actions + shutDown(&state, handle.connectionError()))
         }
         for action in actions { action() }
         return alive
@@ -171,10 +174,10 @@ extension Connection {
         return [
             { [self] in
                 if let token { reactor.remove(token) }
-                if let timer { reactor.cancelTimer(timer) }
+                for timer in [timer, exchange?.timer] { if let timer { reactor.cancelTimer(timer) } }
                 withExtendedLifetime(handle) {}
                 opened?(.failure(error))
-                exchange?.completion(.failure(exchange?.cancelRequested == true ? .cancelled : error))
+                exchange?.completion(exchange?.answerWhenLost(error) ?? .failure(error))
                 if wasIdle, error != .closed { events.lost(self) }
             }
         ]

@@ -6,6 +6,7 @@ final class Lending: Sendable {
 
     private struct Waiter {
         let ticket: UInt64
+        let timer: Reactor.Token
         let grant: @Sendable (Grant) -> Void
     }
 
@@ -25,6 +26,14 @@ final class Lending: Sendable {
         var whenAllReturned: (@Sendable () -> Void)?
 
         var total: Int { idle.count + lent.count + opening }
+
+        mutating func lend(_ connection: Connection) { lent[ObjectIdentifier(connection)] = connection }
+
+        mutating func lendIdle() -> Connection? {
+            guard waiters.isEmpty, let connection = idle.popLast()?.connection else { return nil }
+            lend(connection)
+            return connection
+        }
     }
 
     /// How many idle connections are kept however long they lie.
@@ -43,6 +52,7 @@ final class Lending: Sendable {
     /// Connections that are open or being opened.
     var connectionCount: Int { state.withLock { $0.total } }
     var waiterCount: Int { state.withLock { $0.waiters.count } }
+    var lentCount: Int { state.withLock { $0.lent.count } }
 
     /// A live connection for the caller alone, until `giveBack`.
     func borrow() async throws(PostgresError) -> Connection {
@@ -76,11 +86,11 @@ final class Lending: Sendable {
                 if mustSweep { state.sweepScheduled = true }
             } else {
                 next = state.waiters.removeFirst()
-                state.lent[ObjectIdentifier(connection)] = connection
+                state.lend(connection)
             }
             return true
         }
-        next?.grant(.success(connection))
+        if let next { answer(next, .success(connection)) }
         finished?()
         if mustSweep { scheduleSweep() }
         guard !keeps else { return }
@@ -98,7 +108,7 @@ final class Lending: Sendable {
             }
             return (state.idle.map(\.connection) + state.lent.values, state.waiters)
         }
-        for waiter in waiters { waiter.grant(.failure(.closed)) }
+        for waiter in waiters { answer(waiter, .failure(.closed)) }
         for connection in connections { connection.close() }
     }
 
@@ -111,7 +121,7 @@ final class Lending: Sendable {
             }
             return (state.idle, state.waiters)
         }
-        for waiter in waiters { waiter.grant(.failure(.closed)) }
+        for waiter in waiters { answer(waiter, .failure(.closed)) }
         for connection in idle { connection.connection.close() }
         await allReturned(within: grace)
         closeNow()
@@ -135,9 +145,7 @@ final class Lending: Sendable {
         while true {
             let (candidate, isClosed) = state.withLock { state -> (Connection?, Bool) in
                 guard !state.isClosed else { return (nil, true) }
-                guard state.waiters.isEmpty, let idle = state.idle.popLast() else { return (nil, false) }
-                state.lent[ObjectIdentifier(idle.connection)] = idle.connection
-                return (idle.connection, false)
+                return (state.lendIdle(), false)
             }
             if isClosed { throw .closed }
             guard let candidate else { return nil }
@@ -150,25 +158,25 @@ final class Lending: Sendable {
         let immediate = state.withLock { state -> Grant? in
             if state.isClosed { return .failure(.closed) }
             if state.cancelledTickets.contains(ticket) { return .failure(.cancelled) }
-            if state.waiters.isEmpty, let idle = state.idle.popLast() {
-                state.lent[ObjectIdentifier(idle.connection)] = idle.connection
-                return .success(idle.connection)
+            if let connection = state.lendIdle() { return .success(connection) }
+            // Those for whom a connection can still be opened don't count as waiting for somebody else's.
+            let openable = configuration.maximumConnections - state.lent.count
+            guard state.waiters.count < configuration.maximumWaiters + openable else { return .failure(.poolExhausted) }
+            // Under the mutex, so that it can't go off before the waiter is in the queue.
+            let deadline = MonotonicTime.now().advanced(by: configuration.waitLimit)
+            let timer = reactor.schedule(deadline) { [weak self] in
+                self?.withdraw(ticket, .poolExhausted, isCancellation: false)
             }
-            if state.waiters.count >= configuration.maximumWaiters
-                + max(0, configuration.maximumConnections - state.lent.count)
-            {
-                return .failure(.poolExhausted)
-            }
-            state.waiters.append(Waiter(ticket: ticket, grant: grant))
+            guard let timer else { return .failure(.closed) }
+            state.waiters.append(Waiter(ticket: ticket, timer: timer, grant: grant))
             return nil
         }
-        if let immediate { return grant(immediate) }
-        let deadline = MonotonicTime.now().advanced(by: configuration.waitLimit)
-        let timer = reactor.schedule(deadline) { [weak self] in
-            self?.withdraw(ticket, .poolExhausted, isCancellation: false)
-        }
-        if timer == nil { return withdraw(ticket, .closed, isCancellation: false) }
-        openForWaiters()
+        if let immediate { grant(immediate) } else { openForWaiters() }
+    }
+
+    private func answer(_ waiter: Waiter, _ grant: Grant) {
+        reactor.cancelTimer(waiter.timer)
+        waiter.grant(grant)
     }
 
     private func withdraw(_ ticket: UInt64, _ error: PostgresError, isCancellation: Bool) {
@@ -179,7 +187,7 @@ final class Lending: Sendable {
             }
             return state.waiters.remove(at: index)
         }
-        waiter?.grant(.failure(error))
+        if let waiter { answer(waiter, .failure(error)) }
     }
 
     /// Opens as many connections as there are waiters without one on its way, within the bound.
@@ -205,7 +213,7 @@ final class Lending: Sendable {
             case .success(let connection):
                 state.withLock { state in
                     state.opening -= 1
-                    state.lent[ObjectIdentifier(connection)] = connection
+                    state.lend(connection)
                 }
                 giveBack(connection)
             case .failure(let error): openingFailed(error)
@@ -221,7 +229,7 @@ final class Lending: Sendable {
             return state.waiters.isEmpty ? nil : state.waiters.removeFirst()
         }
         guard let waiter else { return }
-        waiter.grant(.failure(error))
+        answer(waiter, .failure(error))
         openForWaiters()
     }
 

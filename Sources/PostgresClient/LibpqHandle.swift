@@ -7,6 +7,8 @@ import Primitives
 /// mutex of the ``Connection`` that holds the handle, apart from the start, when nobody else has it yet.
 final class LibpqHandle: @unchecked Sendable {
     let raw: OpaquePointer
+    /// What the server said when it ended the session while no statement was under way.
+    private(set) var farewell: PostgresError?
 
     private init(_ raw: OpaquePointer) { self.raw = raw }
     deinit { PQfinish(raw) }
@@ -21,15 +23,33 @@ final class LibpqHandle: @unchecked Sendable {
         let handle = LibpqHandle(raw)
         // Verbose, because a refused connection tells its SQLSTATE only in the text.
         PQsetErrorVerbosity(raw, PQERRORS_VERBOSE)
-        PQsetNoticeProcessor(raw, { _, _ in }, nil)
+        // Between statements libpq reports the end of the session as a notice. The pointer is as old as the connection.
+        PQsetNoticeReceiver(
+            raw,
+            { handle, notice in
+                guard let handle, let notice else { return }
+                Unmanaged<LibpqHandle>.fromOpaque(handle).takeUnretainedValue().note(notice)
+            }, Unmanaged.passUnretained(handle).toOpaque())
         if PQstatus(raw) == CONNECTION_BAD { return .failure(handle.connectionError()) }
         return .success(handle)
     }
 
     /// Why there is no connection (any more), with the server's own code where it gave one.
     func connectionError() -> PostgresError {
+        if let farewell { return farewell }
         let text = PQerrorMessage(raw).map { String(cString: $0) } ?? ""
         return ConnectionMessage.error(from: text)
+    }
+
+    /// Takes in what arrived between statements. False when the session is over.
+    func readWhileIdle() -> Bool {
+        // Asking whether libpq is busy makes it look at what it has read.
+        PQconsumeInput(raw) == 1 && PQisBusy(raw) == 0 && farewell == nil && PQstatus(raw) == CONNECTION_OK
+    }
+
+    private func note(_ notice: OpaquePointer) {
+        guard let severity = PQresultErrorField(notice, PostgresError.severityField) else { return }
+        if ["FATAL", "PANIC"].contains(String(cString: severity)) { farewell = .from(notice) }
     }
 
     private static func withCStrings<R>(
@@ -99,6 +119,11 @@ final class CancelHandle: @unchecked Sendable {
 }
 
 extension PostgresError {
+    /// PG_DIAG_SEVERITY_NONLOCALIZED
+    static let severityField = Int32(UInt8(ascii: "V"))
+    /// PG_DIAG_SOURCE_FUNCTION
+    static let functionField = Int32(UInt8(ascii: "R"))
+
     /// The error that a result stands for.
     static func from(_ result: OpaquePointer) -> PostgresError {
         func field(_ code: Character) -> String? {

@@ -36,6 +36,9 @@ package struct PostgresConfiguration: Sendable, Equatable {
     package var idleLimit: Duration
     /// The most statements kept prepared on each connection; the least recently used goes first.
     package var preparedStatementLimit: Int
+    /// How much later than the server the client gives up: on a statement that should have been stopped for its time limit
+    /// or because it was cancelled. The connection is dropped then.
+    var serverGrace: Duration = .seconds(5)
 
     package init(
         host: String, port: Int = 5432, database: String, user: String, password: Secret? = nil,

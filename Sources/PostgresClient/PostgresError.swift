@@ -10,7 +10,7 @@ package enum PostgresError: Error, Equatable, Sendable {
     case poolExhausted
     /// The statement took longer than the statement time-out, or the server did not answer in time.
     case timedOut
-    /// The calling task was cancelled. A statement of its own, outside a transaction, may have taken effect.
+    /// The calling task was cancelled. What it had sent outside a transaction's body may have taken effect.
     case cancelled
     /// A value that came back isn't what the caller asked for.
     case decoding(column: String, reason: String)
@@ -59,15 +59,6 @@ extension PostgresError {
         case .cancelled, .decoding, .encoding, .closed: false
         case .server(let state, _, _, _):
             state.isSerializationConflict || state.endsSession || state.category == "53" || state == .lockNotAvailable
-        }
-    }
-
-    /// This error ends the session it happened on.
-    var breaksConnection: Bool {
-        switch self {
-        case .connection, .commitOutcomeUnknown: true
-        case .server(let state, _, _, _): state.endsSession
-        case .poolExhausted, .timedOut, .cancelled, .decoding, .encoding, .closed: false
         }
     }
 }

@@ -2,15 +2,15 @@ import Primitives
 import Synchronization
 
 extension PostgresPool {
-    /// Listens on a channel over a connection of its own, from the first iteration until the sequence or the pool is let
-    /// go or closed. Only one task may iterate.
+    /// Listens on a channel over a connection of its own, from the first iteration until the sequence and its iterator are
+    /// let go, the iterating task is cancelled or the pool is closed. Only one task may iterate.
     package func listen(channel: String) -> PostgresNotifications {
-        PostgresNotifications(PostgresListener(configuration, channel))
+        PostgresNotifications(PostgresListener(configuration, channel, reactor))
     }
 }
 
 /// What arrives on a channel. It never fails: a lost connection is made again, with a jittered wait between attempts. The
-/// sequence ends when its task is cancelled.
+/// sequence ends when its task is cancelled or the pool is closed.
 package struct PostgresNotifications: AsyncSequence, Sendable {
     package enum Element: Sendable, Equatable {
         /// From here on notifications arrive. What they tell about should be read now.
@@ -60,6 +60,7 @@ final class PostgresListener: Sendable {
     private struct State {
         var isStarted = false
         var isStopped = false
+        var stopAction: Reactor.Token?
         var hasListened = false
         var failures = 0
         var connection: Connection?
@@ -69,13 +70,14 @@ final class PostgresListener: Sendable {
 
     private let configuration: PostgresConfiguration
     private let channel: String
-    private let reactor = Reactor()
+    private let reactor: Reactor
     private let backoff = Backoff(base: .milliseconds(100), cap: .seconds(5))
     private let state = Mutex(State())
 
-    init(_ configuration: PostgresConfiguration, _ channel: String) {
+    init(_ configuration: PostgresConfiguration, _ channel: String, _ reactor: Reactor) {
         self.configuration = configuration
         self.channel = channel
+        self.reactor = reactor
     }
 
     func start() {
@@ -83,18 +85,21 @@ final class PostgresListener: Sendable {
             defer { state.isStarted = true }
             return !state.isStarted && !state.isStopped
         }
-        if isFirst { connect() }
+        guard isFirst else { return }
+        guard let stopAction = reactor.atStop({ [weak self] in self?.stop() }) else { return stop() }
+        state.withLock { $0.stopAction = stopAction }
+        connect()
     }
 
     func stop() {
-        let (connection, consumer) = state.withLock { state in
+        let (connection, consumer, stopAction) = state.withLock { state in
             state.isStopped = true
             state.buffer = []
-            return (state.connection.take(), state.consumer.take())
+            return (state.connection.take(), state.consumer.take(), state.stopAction.take())
         }
+        if let stopAction { reactor.cancelStopAction(stopAction) }
         consumer?.resume(returning: nil)
         connection?.close()
-        reactor.stop()
     }
 
     func next() async -> Element? {

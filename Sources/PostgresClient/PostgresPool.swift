@@ -42,23 +42,20 @@ package final class PostgresPool: Sendable {
     }
 
     /// Runs statements in one round trip. Without a transaction command among them they take effect all or not at all.
+    @discardableResult
     package func pipeline(_ statements: [Statement]) async throws(PostgresError) -> [Rows] {
         guard !statements.isEmpty else { return [] }
         return try await run(statements).map(Rows.init)
     }
 
-    /// Runs statements as one transaction in one round trip, BEGIN and COMMIT included. Not repeated on a conflict.
+    /// Runs statements as one transaction in one round trip, BEGIN and COMMIT included. Not repeated when it loses against
+    /// another transaction. A ``PostgresError/commitOutcomeUnknown(_:)`` or ``PostgresError/cancelled`` may have committed.
+    @discardableResult
     package func pipelineTransaction(
         _ statements: [Statement], isolation: TransactionIsolation = .readCommitted
     ) async throws(PostgresError) -> [Rows] {
         guard !statements.isEmpty else { return [] }
-        try Self.checkLength(statements)
-        let connection = try await lending.borrow()
-        let limits = Connection.Limits(cancellable: true, time: connection.statementLimit)
-        let answer = await connection.perform([isolation.begin] + statements + [.commit], limits)
-        if connection.isOpen, !connection.isClean { await Self.rollBack(connection) }
-        lending.giveBack(connection)
-        let results = try answer.get()
+        let results = try await run([isolation.begin] + statements + [.commit], isTransaction: true)
         guard results.last?.tag == "COMMIT" else { throw .rolledBackByServer }
         return results.dropFirst().dropLast().map(Rows.init)
     }
@@ -69,6 +66,7 @@ package final class PostgresPool: Sendable {
     /// up to `retries` times with a jittered wait between; so it must do nothing but use the transaction. BEGIN travels
     /// with the first statement, and a body that sends nothing costs nothing. Throws what `body` throws, and
     /// ``PostgresError`` for BEGIN and COMMIT; a ``PostgresError/commitOutcomeUnknown(_:)`` may have committed.
+    @discardableResult
     package func transaction<R: Sendable>(
         isolation: TransactionIsolation = .readCommitted, retries: Int = 3,
         _ body: (PostgresTransaction) async throws -> R
@@ -129,25 +127,25 @@ extension PostgresPool {
         _ = await connection.perform([.rollback], Connection.Limits(cancellable: false, time: rollbackLimit))
     }
 
-    private func run(_ statements: [Statement]) async throws(PostgresError) -> [ResultBox] {
+    private func run(
+        _ statements: [Statement], isTransaction: Bool = false
+    ) async throws(PostgresError) -> [ResultBox] {
         try Self.checkLength(statements)
-        for _ in 0..<Self.staleRepeats {
-            do {
-                return try await runOnce(statements)
-            } catch {
-                // Nothing took effect: the server refused the plan before it ran anything of the implicit transaction.
-                guard error == .stalePlan else { throw error }
+        var repeats = 0
+        while true {
+            let connection = try await lending.borrow()
+            let limits = Connection.Limits(time: connection.timeLimit(statements: statements.count))
+            let answer = await connection.perform(statements, limits)
+            let isLost = !connection.isOpen
+            if isTransaction, !isLost, !connection.isClean { await Self.rollBack(connection) }
+            lending.giveBack(connection)
+            switch answer {
+            case .success(let results): return results
+            // Nothing took effect, and the statements will be prepared anew.
+            case .failure(.stalePlan) where repeats < Self.staleRepeats: repeats += 1
+            case .failure(let error): throw isTransaction && isLost ? error.asCommitFailure : error
             }
         }
-        return try await runOnce(statements)
-    }
-
-    private func runOnce(_ statements: [Statement]) async throws(PostgresError) -> [ResultBox] {
-        let connection = try await lending.borrow()
-        let limits = Connection.Limits(cancellable: true, time: connection.statementLimit)
-        let answer = await connection.perform(statements, limits)
-        lending.giveBack(connection)
-        return try answer.get()
     }
 
     static func checkLength(_ statements: [Statement]) throws(PostgresError) {

@@ -7,16 +7,15 @@ package final class PostgresTransaction {
     private let isolation: TransactionIsolation
     private var phase = Phase.notBegun
     private var firstFailure: PostgresError?
-    private var timeLimit: Duration?
+    private var hasTimeLimit = true
 
     init(_ connection: Connection, _ isolation: TransactionIsolation) {
         self.connection = connection
         self.isolation = isolation
-        timeLimit = connection.statementLimit
     }
 
     /// Lets statements run for ever, for migrations; the server's own limit is the caller's to lift.
-    func liftTimeLimit() { timeLimit = nil }
+    func liftTimeLimit() { hasTimeLimit = false }
 
     /// Runs one statement and answers with its rows. After an error the transaction can only be rolled back.
     package func query(_ statement: Statement) async throws(PostgresError) -> Rows {
@@ -38,7 +37,8 @@ package final class PostgresTransaction {
         try PostgresPool.checkLength(statements)
         let begins = phase == .notBegun
         let batch = begins ? [isolation.begin] + statements : statements
-        let limits = Connection.Limits(cancellable: true, time: timeLimit)
+        let time = hasTimeLimit ? connection.timeLimit(statements: batch.count) : nil
+        let limits = Connection.Limits(cancellable: true, time: time)
         switch await connection.perform(batch, limits) {
         case .success(let results):
             phase = .open
@@ -56,7 +56,7 @@ package final class PostgresTransaction {
             if let firstFailure { throw firstFailure }
             return
         }
-        let limits = Connection.Limits(cancellable: false, time: timeLimit)
+        let limits = Connection.Limits(cancellable: false, time: connection.timeLimit(statements: 1))
         switch await connection.perform([.commit], limits) {
         case .success(let results) where results.last?.tag == "COMMIT": return
         case .success:
@@ -64,7 +64,7 @@ package final class PostgresTransaction {
             throw .rolledBackByServer
         case .failure(let error):
             firstFailure = firstFailure ?? error
-            throw error.asCommitFailure
+            throw connection.isOpen ? error : error.asCommitFailure
         }
     }
 
@@ -82,6 +82,7 @@ extension PostgresError {
         sqlState: .inFailedTransaction, message: "the transaction had failed and was rolled back", detail: nil,
         constraint: nil)
 
+    /// What the end of the connection means to somebody who had sent COMMIT.
     var asCommitFailure: PostgresError {
         switch self {
         case .connection(let reason): .commitOutcomeUnknown(reason)

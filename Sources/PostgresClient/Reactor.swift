@@ -35,6 +35,7 @@ final class Reactor: Sendable {
         /// When the thread wakes without being told. Removing a timer leaves it: one idle turn costs less than a wake.
         var wakesAt = MonotonicTime.distantFuture
         var nextToken: Token = 1
+        var stopActions: [Token: @Sendable () -> Void] = [:]
         var started = false
         var stopped = false
     }
@@ -100,11 +101,28 @@ final class Reactor: Sendable {
 
     func cancelTimer(_ token: Token) { state.withLock { _ = $0.timers.removeValue(forKey: token) } }
 
-    /// Ends the thread. Handlers and timers are let go without being called.
+    /// Calls `action` once when the reactor stops; `nil` when it has.
+    func atStop(_ action: @escaping @Sendable () -> Void) -> Token? {
+        state.withLock { state -> Token? in
+            guard !state.stopped else { return nil }
+            let token = state.takeToken()
+            state.stopActions[token] = action
+            return token
+        }
+    }
+
+    func cancelStopAction(_ token: Token) { state.withLock { _ = $0.stopActions.removeValue(forKey: token) } }
+
+    /// Ends the thread, after the actions for it. Handlers and timers are let go without being called.
     func stop() {
+        let actions = state.withLock { state in
+            defer { state.stopActions = [:] }
+            return Array(state.stopActions.values)
+        }
+        for action in actions { action() }
         let dropped = state.withLock { state in
             state.stopped = true
-            let dropped = (Array(state.handlers.values), Array(state.timers.values.map(\.action)))
+            let dropped = (Array(state.handlers.values), state.timers.values.map(\.action))
             state.handlers = [:]
             state.timers = [:]
             return dropped

@@ -35,6 +35,12 @@ package struct Statement: Sendable, Equatable {
     static let bindLimit = 65535
 }
 
+/// Only the text: the values may be secrets.
+extension Statement: CustomStringConvertible, CustomReflectable {
+    package var description: String { sql }
+    package var customMirror: Mirror { Mirror(self, children: ["sql": sql]) }
+}
+
 extension Statement: ExpressibleByStringInterpolation {
     package init(stringLiteral value: String) { self.init(raw: value) }
     package init(stringInterpolation interpolation: StringInterpolation) { self = interpolation.statement }

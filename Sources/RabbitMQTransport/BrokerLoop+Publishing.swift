@@ -30,9 +30,18 @@ extension BrokerLoop {
     }
 
     func losePublishes() {
-        let jobs = publishing.reset()
+        let jobs = wanted(publishing.reset())
         publishing.waiting.prepend(contentsOf: jobs + publishing.suspects)
         publishing.suspects = []
+    }
+
+    /// Lets go of what nobody waits for any more.
+    private func wanted(_ jobs: [PublishJob]) -> [PublishJob] {
+        jobs.filter { job in
+            if core.isWanted(job.id) { return true }
+            core.release(job)
+            return false
+        }
     }
 
     func forgetPublishes(_ operations: Set<OperationID>) {
@@ -124,7 +133,7 @@ extension BrokerLoop {
             core.release(job)
             core.complete(job.id, .failure(refusal))
         } else {
-            publishing.suspects.prepend(contentsOf: jobs)
+            publishing.suspects.prepend(contentsOf: wanted(jobs))
         }
     }
 }

@@ -124,7 +124,8 @@ final class BrokerLoop {
     private var nextTurn: MonotonicTime {
         var next = MonotonicTime.now + core.configuration.heartbeat / 2
         if let time = declaring.retryAt { next = min(next, time) }
-        for consumer in consumers.values {
+        guard isRestored else { return next }
+        for consumer in consumers.values where !consumer.isStopping {
             if case .idle(let retryAt) = consumer.phase { next = min(next, retryAt) }
         }
         return next

@@ -112,8 +112,9 @@ struct RabbitMQOutageTests {
         let heartbeat = Duration.seconds(2)
         let bus = try connect(vhost, notices, heartbeat: heartbeat)
         try await bus.declare(BusMessages.topology(.topic, patterns: ["a"]))
+        try await bus.declare(BusTopology(queues: [.init("mine", life: .exclusive)]))
         try await bus.publish("before", to: "x", "a")
-        try broker.signal(SIGSTOP)
+        try await broker.freeze()
         let clock = ContinuousClock()
         let frozen = clock.now
         do {
@@ -141,12 +142,21 @@ struct RabbitMQOutageTests {
             #expect(notices.losses >= 1)
             #expect(!bus.isConnected)
         } catch {
-            try broker.signal(SIGCONT)
+            try broker.thaw()
             throw error
         }
-        try broker.signal(SIGCONT)
+        try broker.thaw()
         try await bus.publish("after", to: "x", "a")
         #expect(bus.isConnected)
+        // The broker may still hold the lost connection's queue for a moment.
+        try await eventually("the exclusive queue is back") {
+            do {
+                try await bus.publish("m", to: "", "mine")
+                return true
+            } catch BusError.unroutable {
+                return false
+            }
+        }
         await bus.close()
     }
 
@@ -157,7 +167,7 @@ struct RabbitMQOutageTests {
         let notices = Notices()
         let bus = try connect(vhost, notices, heartbeat: .seconds(1))
         try await bus.declare(BusMessages.topology(.topic, patterns: ["a"]))
-        try broker.signal(SIGSTOP)
+        try await broker.freeze()
         var large = BusMessages.envelope("large")
         large.body = Data(repeating: 32, count: Envelope.bodyLimitBytes)
         let duration = await ContinuousClock().measure {
@@ -177,7 +187,7 @@ struct RabbitMQOutageTests {
         } catch {
             Issue.record(error)
         }
-        try broker.signal(SIGCONT)
+        try broker.thaw()
         try await bus.publish("after", to: "x", "a")
         await bus.close()
     }
@@ -187,13 +197,45 @@ struct RabbitMQOutageTests {
         let notices = Notices()
         let bus = try connect(try await broker.createVHost(), notices, heartbeat: .seconds(5))
         try await bus.declare(BusMessages.topology(.topic, patterns: ["a"]))
-        try broker.signal(SIGSTOP)
+        try await broker.freeze()
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await bus.publish("m", to: "x", "a") }
             try await Task.sleep(for: .seconds(2))
-            try broker.signal(SIGCONT)
+            try broker.thaw()
             try await group.waitForAll()
         }
+        #expect(notices.losses == 0)
+        await bus.close()
+    }
+
+    @Test func aBrokerShortOfMemoryIsWaitedFor() async throws {
+        let broker = try await Self.broker.get()
+        let notices = Notices()
+        let bus = try connect(try await broker.createVHost(), notices, heartbeat: .seconds(5))
+        try await bus.declare(BusMessages.topology(.topic, patterns: ["a"]))
+        try await broker.control(["set_vm_memory_high_watermark", "absolute", "1"])
+        try await eventually("the broker says so") {
+            do {
+                try await bus.publish(
+                    BusMessages.envelope("m"), to: address, mandatory: true, timeout: .milliseconds(100))
+            } catch BusError.timedOut {
+                // It takes no messages now.
+            }
+            return notices.all.contains { if case .blocked = $0 { true } else { false } }
+        }
+        await expectBusError("publish", \.isTimeOut) {
+            try await bus.publish(
+                BusMessages.envelope("m"), to: address, mandatory: true, timeout: .milliseconds(100))
+        }
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask {
+                try await bus.publish(
+                    BusMessages.envelope("held back"), to: address, mandatory: true, timeout: .seconds(60))
+            }
+            try await broker.control(["set_vm_memory_high_watermark", "absolute", "1GB"])
+            try await group.waitForAll()
+        }
+        #expect(notices.all.contains(.unblocked))
         #expect(notices.losses == 0)
         await bus.close()
     }
@@ -202,9 +244,9 @@ struct RabbitMQOutageTests {
         let broker = try await Self.broker.get()
         let bus = try connect(try await broker.createVHost(), Notices())
         try await bus.declare(BusMessages.topology(.topic, patterns: ["a"]))
-        try broker.signal(SIGSTOP)
+        try await broker.freeze()
         let duration = await ContinuousClock().measure { await bus.close() }
-        try broker.signal(SIGCONT)
+        try broker.thaw()
         #expect(duration < .seconds(5))
     }
 

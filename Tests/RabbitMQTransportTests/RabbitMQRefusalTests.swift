@@ -148,4 +148,49 @@ struct RabbitMQRefusalTests {
         #expect(notices.malformed == 1)
         await bus.close()
     }
+
+    @Test func aConsumerWhoseQueueWasDeletedComesBackWithIt() async throws {
+        let vhost = try await PrivateRabbitMQ.shared().createVHost()
+        let notices = Notices()
+        let bus = try RabbitMQConnection(vhost.configuration(), onNotice: notices.add)
+        try await bus.declare(BusTopology(queues: [.init("q")]))
+        let received = Received()
+        try await alongside({
+            try await bus.consume(queue: "q", prefetch: 1) { delivery in
+                received.add(delivery)
+                return .acknowledge
+            }
+        }) {
+            try await bus.publish("before", to: "", "q")
+            try await eventually("the first has arrived") { received.count == 1 }
+            try await vhost.broker.send(BrokerRequest(.delete, ["queues", vhost.name, "q"]))
+            try await eventually("the loss is noticed") {
+                notices.all.contains { if case .consumerLost = $0 { true } else { false } }
+            }
+            try await bus.declare(BusTopology(queues: [.init("q")]))
+            try await bus.publish("after", to: "", "q")
+            try await eventually("the second has arrived") { received.kinds == ["before", "after"] }
+        }
+        await bus.close()
+    }
+
+    @Test func replicatedQueuesCarryMessagesToo() async throws {
+        var configuration = try await PrivateRabbitMQ.shared().createVHost().configuration()
+        configuration.queueType = .quorum
+        let bus = try RabbitMQConnection(configuration)
+        try await bus.declare(BusMessages.topology(.topic, patterns: ["a"]))
+        try await bus.declare(BusTopology(queues: [.init("mine", life: .exclusive)]))
+        let received = Received()
+        for number in 0..<20 { try await bus.publish("\(number)", to: "x", "a") }
+        try await alongside({
+            try await bus.consume(queue: "q", prefetch: 4) { delivery in
+                received.add(delivery)
+                return delivery.isRedelivered ? .acknowledge : .retry
+            }
+        }) {
+            try await eventually("each came twice") { received.count == 40 }
+        }
+        #expect(Set(received.kinds).count == 20)
+        await bus.close()
+    }
 }

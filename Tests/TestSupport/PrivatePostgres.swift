@@ -27,6 +27,9 @@ package final class PrivatePostgres: Sendable {
     /// The server of this process. Blocks the first caller for the second or so that the start takes.
     package static func shared() throws(Failure) -> PrivatePostgres { try instance.get() }
 
+    /// A further server for one test alone, which may stop and freeze it. It too ends with this process.
+    package static func separate() throws(Failure) -> PrivatePostgres { try start().get() }
+
     /// The folder of the Unix socket.
     package let folder: String
     package let port: Int
@@ -70,7 +73,7 @@ package final class PrivatePostgres: Sendable {
             applicationName: "test", waitLimit: .seconds(20), connectTimeout: .seconds(20))
     }
 
-    /// Stops the server; every session ends. For tests that run alone.
+    /// Stops the server; every session ends. Only for a `separate()` server.
     package func stop() throws(Failure) {
         try programs.control(["-D", dataFolder, "-w", "-t", "60", "-m", "fast", "stop"], within: folder)
     }
@@ -80,6 +83,7 @@ package final class PrivatePostgres: Sendable {
         try programs.control(["-D", dataFolder, "-w", "-t", "60", "-l", "\(folder)/log", "start"], within: folder)
     }
 
+    /// Stops it and starts it again; every session ends.
     package func restart() throws(Failure) {
         try stop()
         try start()

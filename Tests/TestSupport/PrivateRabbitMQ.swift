@@ -75,6 +75,7 @@ package final class PrivateRabbitMQ: Sendable {
     package let folder: String
     private let managementPort: Int
     private let administratorPassword: Secret
+    private let environment: [String]
     private let brokerGuard: BrokerGuard
     private let nextVHost = Atomic<Int>(1)
 
@@ -100,24 +101,23 @@ package final class PrivateRabbitMQ: Sendable {
             """
         try Data(settings.utf8).write(to: URL(filePath: "\(folder)/rabbitmq.conf"))
         try Data("[rabbitmq_management].\n".utf8).write(to: URL(filePath: "\(folder)/enabled_plugins"))
-        brokerGuard = try BrokerGuard(
-            folder: folder, epmdPort: ports.first + 2,
-            environment: [
-                "HOME=\(folder)",
-                "RABBITMQ_NODENAME=test\(ports.first)@localhost",
-                "RABBITMQ_MNESIA_BASE=\(folder)/mnesia",
-                "RABBITMQ_LOG_BASE=\(folder)/log",
-                "RABBITMQ_NODE_IP_ADDRESS=127.0.0.1",
-                "RABBITMQ_NODE_PORT=\(port)",
-                "RABBITMQ_DIST_PORT=\(ports.first + 3)",
-                "ERL_EPMD_PORT=\(ports.first + 2)",
-                "ERL_EPMD_ADDRESS=127.0.0.1",
-                "RABBITMQ_ENABLED_PLUGINS_FILE=\(folder)/enabled_plugins",
-                "RABBITMQ_CONFIG_FILE=\(folder)/rabbitmq",
-                "RABBITMQ_PID_FILE=\(folder)/pid",
-                "RABBITMQ_CONF_ENV_FILE=/dev/null",
-                "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none",
-            ])
+        environment = [
+            "HOME=\(folder)",
+            "RABBITMQ_NODENAME=test\(ports.first)@localhost",
+            "RABBITMQ_MNESIA_BASE=\(folder)/mnesia",
+            "RABBITMQ_LOG_BASE=\(folder)/log",
+            "RABBITMQ_NODE_IP_ADDRESS=127.0.0.1",
+            "RABBITMQ_NODE_PORT=\(port)",
+            "RABBITMQ_DIST_PORT=\(ports.first + 3)",
+            "ERL_EPMD_PORT=\(ports.first + 2)",
+            "ERL_EPMD_ADDRESS=127.0.0.1",
+            "RABBITMQ_ENABLED_PLUGINS_FILE=\(folder)/enabled_plugins",
+            "RABBITMQ_CONFIG_FILE=\(folder)/rabbitmq",
+            "RABBITMQ_PID_FILE=\(folder)/pid",
+            "RABBITMQ_CONF_ENV_FILE=/dev/null",
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none",
+        ]
+        brokerGuard = try BrokerGuard(folder: folder, epmdPort: ports.first + 2, environment: environment)
         brokerGuard.startBroker()
     }
 
@@ -134,9 +134,36 @@ package final class PrivateRabbitMQ: Sendable {
 
     // MARK: - Faults
 
-    /// Sends a signal to the broker's process.
-    package func signal(_ signal: Int32) throws {
-        guard kill(try processID(), signal) == 0 else { throw Failure("kill: errno \(errno)") }
+    /// Stops the broker's process (SIGSTOP) and returns when all its threads stand still.
+    package func freeze() async throws {
+        let process = try processID()
+        guard kill(process, SIGSTOP) == 0 else { throw Failure("kill: errno \(errno)") }
+        try await wait("the broker's threads to stand still") { Self.isStopped(process) }
+    }
+
+    /// Lets it go on.
+    package func thaw() throws {
+        guard kill(try processID(), SIGCONT) == 0 else { throw Failure("kill: errno \(errno)") }
+    }
+
+    private static func isStopped(_ process: pid_t) -> Bool {
+        let folder = "/proc/\(process)/task"
+        guard let stream = opendir(folder) else { return false }
+        defer { closedir(stream) }
+        while let entry = readdir(stream) {
+            let thread = withUnsafeBytes(of: entry.pointee.d_name) { bytes in
+                String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+            }
+            guard !thread.hasPrefix(".") else { continue }
+            guard let file = fopen("\(folder)/\(thread)/stat", "r") else { continue }
+            defer { fclose(file) }
+            var line = [UInt8](repeating: 0, count: 256)
+            let count = fread(&line, 1, line.count, file)
+            // The state follows the name, which is in parentheses and may hold anything.
+            let state = String(decoding: line.prefix(count), as: UTF8.self).split(separator: ")").last
+            guard state?.hasPrefix(" T") ?? false else { return false }
+        }
+        return true
     }
 
     /// Ends the broker with a signal (SIGTERM in good order, SIGKILL not) and waits until its process is gone.
@@ -152,6 +179,16 @@ package final class PrivateRabbitMQ: Sendable {
     package func restart() async throws {
         brokerGuard.startBroker()
         try await waitUntilReady()
+    }
+
+    /// Runs `rabbitmqctl`, for what the management API can't do. Takes seconds: it starts an Erlang machine.
+    package func control(_ arguments: [String]) async throws {
+        let child = try ChildProcess(
+            environment + ["/usr/lib/rabbitmq/bin/rabbitmqctl"] + arguments, output: "\(folder)/control.log",
+            folder: folder)
+        var status: Int32 = 0
+        try await wait("rabbitmqctl's end") { waitpid(child.processID, &status, WNOHANG) == child.processID }
+        guard status == 0 else { throw Failure("rabbitmqctl \(arguments) ended with status \(status)") }
     }
 
     private func processID() throws -> pid_t {

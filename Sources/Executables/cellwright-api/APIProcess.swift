@@ -13,6 +13,7 @@ import PostgresClient
 import Primitives
 import ServiceKit
 import ServiceLifecycle
+import SystemPackage
 
 /// The composition root of the API.
 struct APIProcess {
@@ -31,6 +32,7 @@ struct APIProcess {
             ChildConnection.open(mapping, name: "api", logger: shell.logger)
         }
         let images = PostgresImageRepository(pool: pool)
+        let imageStore = try ImageStore(folder: FilePath(settings.imageDirectory))
         let tickets = ImageTicketSigner(key: identity.key, clock: SystemWallClock())
         let services: [any APIService] = [
             IdentityService(
@@ -39,7 +41,12 @@ struct APIProcess {
             NetworkService(
                 NetworkDependencies(
                     store: networks, tokens: identity.authority, ids: SystemIDSource(), wallClock: SystemWallClock())),
-            ComputeService(compute(root, router, pool, networks, images, tickets, identity)),
+            ImageService(
+                configuration: ImageConfiguration(), repository: images, store: imageStore,
+                validator: identity.authority,
+                tickets: tickets, ids: SystemIDSource(), clock: SystemWallClock()),
+            ComputeService(
+                compute(root, router, pool, networks, RepositoryImageCatalog(images), tickets, identity)),
         ]
         shell.health.watch("tokens") { identity.authority.isReady ? .up : .down("revocations are not read yet") }
         let health = shell.health
@@ -57,8 +64,11 @@ struct APIProcess {
         let revocations = RevocationFeed(
             authority: identity.authority, repository: identity.repository, wallClock: SystemWallClock(),
             clock: ContinuousClock(), logger: shell.logger)
+        let janitor = ImageJanitor(
+            repository: images, store: imageStore, wallClock: SystemWallClock(), clock: ContinuousClock(),
+            logger: shell.logger)
         try await shell.run([
-            revocations, CellFeed(store: root, router: router, logger: shell.logger), server,
+            revocations, janitor, CellFeed(store: root, router: router, logger: shell.logger), server,
         ])
         await router.update([])
         await pool.close()

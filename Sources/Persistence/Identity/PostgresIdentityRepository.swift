@@ -56,6 +56,7 @@ package struct PostgresIdentityRepository: Sendable {
         case .server(.uniqueViolation, _, _, _): .duplicate
         case .server(.foreignKeyViolation, _, _, _): .dangling
         case .encoding: .invalidText
+        case .server("22P05", _, _, _): .invalidText  // a NUL inside JSON
         default: .unavailable("\(error)")
         }
     }

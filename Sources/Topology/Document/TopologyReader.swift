@@ -25,6 +25,7 @@ struct TopologyReader {
     /// Names that were refused elsewhere: no second complaint when they are referred to.
     private var refusedNames: Set<String> = []
     private var hasTooManyHosts = false
+    private var opsAddresses: [String: CellPath] = [:]
     private var servers = EmbeddedServers()
     private var lab: Topology.Lab?
 
@@ -98,6 +99,11 @@ struct TopologyReader {
                 report(position, .badValue, "a cell must not be called \"\(name)\"")
             } else if path.slug.utf8.count > Self.slugLimit {
                 report(position, .badValue, "the path \"\(path)\" must have at most \(Self.slugLimit) characters")
+            }
+            if let other = opsAddresses.updateValue(path, forKey: path.opsAddress), other != path {
+                report(
+                    position, .conflict,
+                    "\"\(path)\" and \"\(other)\" would by chance get the same loopback address; rename one of them")
             }
             places[name] = places[name] ?? position
             return readCell(item, path: path, inheritance)

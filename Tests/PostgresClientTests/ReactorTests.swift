@@ -1,0 +1,57 @@
+import Synchronization
+import TestSupport
+import Testing
+
+@testable import PostgresClient
+
+struct ReactorTests {
+    @Test func `timers go off in the order of their deadlines`() async {
+        let reactor = Reactor()
+        let order = Mutex<[Int]>([])
+        let now = MonotonicTime.now()
+        for number in [3, 1, 2] {
+            _ = reactor.schedule(now.advanced(by: .milliseconds(20 * number))) { order.withLock { $0.append(number) } }
+        }
+        #expect(await eventually { order.withLock { $0.count } == 3 })
+        #expect(order.withLock { $0 } == [1, 2, 3])
+        reactor.stop()
+    }
+
+    @Test func `a cancelled timer does not go off`() async {
+        let reactor = Reactor()
+        let fired = Mutex<[String]>([])
+        let now = MonotonicTime.now()
+        let first = reactor.schedule(now.advanced(by: .milliseconds(10))) { fired.withLock { $0.append("first") } }
+        if let first { reactor.cancelTimer(first) }
+        _ = reactor.schedule(now.advanced(by: .milliseconds(20))) { fired.withLock { $0.append("second") } }
+        #expect(await eventually { fired.withLock { !$0.isEmpty } })
+        #expect(fired.withLock { $0 } == ["second"])
+        reactor.stop()
+    }
+
+    @Test func `a stopped reactor takes no timers and lets sleepers go`() async {
+        let reactor = Reactor()
+        let stopped = Mutex(0)
+        _ = reactor.atStop { stopped.withLock { $0 += 1 } }
+        reactor.stop()
+        reactor.stop()
+        #expect(reactor.schedule(.now()) {} == nil)
+        await reactor.sleep(.seconds(3600))
+        #expect(stopped.withLock { $0 } == 1)
+    }
+
+    @Test func `a sleep ends when its task is cancelled`() async {
+        let reactor = Reactor()
+        await withTaskGroup { group in
+            group.addTask { await reactor.sleep(.seconds(3600)) }
+            group.cancelAll()
+        }
+        reactor.stop()
+    }
+
+    @Test func `deadlines beyond the clock's range are never`() {
+        #expect(MonotonicTime.now().advanced(by: .seconds(Int64.max)) == .distantFuture)
+        #expect(MonotonicTime.now().advanced(by: .seconds(-5)) <= MonotonicTime.now())
+        #expect(Duration.milliseconds(1500).wholeNanoseconds == 1_500_000_000)
+    }
+}
