@@ -55,8 +55,8 @@ struct BadRequest: Sendable, CustomTestStringConvertible {
         .order("unknown security group", ["security_groups": [["name": "none-such"]]], "none-such"),
         .order("user data that is no base 64", ["user_data": "***"], "valid base 64"),
         .order(
-            "user data of 70,000 characters", ["user_data": .string(String(repeating: "A", count: 70_000))], "too large"
-        ),
+            "user data of 70,000 characters", ["user_data": .string(String(repeating: "A", count: 70_000))],
+            "is too long"),
         .order(
             "host asked for by a user", ["availability_zone": "north:north-1"], "Policy", status: 403,
             fault: "forbidden"),
@@ -69,7 +69,7 @@ struct BadRequest: Sendable, CustomTestStringConvertible {
         .text("no server", "{}", "'server' is a required property"),
         .text("member beside the server", "{\"server\": {}, \"other\": 1}", "'other' was unexpected"),
         .text(
-            "2 MiB", "{\"server\": {\"name\": \"" + String(repeating: "x", count: 2 << 20) + "\"}}", "",
+            "2 MiB", "{\"server\": {\"name\": \"" + String(repeating: "x", count: 2 << 20) + "\"}}", "too large",
             status: 413, fault: "overLimit"),
     ]
 }

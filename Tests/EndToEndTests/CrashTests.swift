@@ -1,5 +1,6 @@
 import CloudHarness
 import Deployer
+import FoundationEssentials
 import Glibc
 import Primitives
 import PostgresClient
@@ -53,11 +54,13 @@ extension EndToEndTests {
                 else { return false }
                 let servers = try list.json().list("servers")
                 listed = try servers.map { try $0.text("id") }
-                let failed = servers.first { $0["status"] == "ERROR" }
-                if let failed { throw MissingMember(path: "ACTIVE", document: failed) }
+                guard Set(accepted).isSubset(of: listed) else { return false }
+                if let failed = servers.first(where: { $0["status"] == "ERROR" }) {
+                    throw HarnessFailure("a server is in ERROR: \(failed["fault"]?.text ?? failed.text)")
+                }
                 return servers.allSatisfy { $0["status"] == "ACTIVE" }
             }
-            #expect(Set(accepted).isSubset(of: listed))
+            try await expectOneClaimEach(listed)
             return listed
         }
 
@@ -80,7 +83,26 @@ extension EndToEndTests {
                         return nil
                     }
                 })
+            let ready = try await SharedCloud.ready()
+            try await until("the API is back", within: Self.limit) {
+                try await answered { try await APIClient(url: ready.url).send(.get, "/healthz") }?.status == 200
+            }
             try await tenant.waitUntilGone(ids, within: Self.limit)
+        }
+
+        /// Each server has its allocation at the host that it is on, however often it was tried.
+        private func expectOneClaimEach(_ ids: [String]) async throws {
+            let ready = try await SharedCloud.ready()
+            let wrong = try await SharedCloud.query(
+                try ready.root,
+                """
+                select i.id::text from directory.instances i where i.id = any(\(ids.compactMap { UUID(uuidString: $0) }))
+                and (select array_agg(distinct p.name) from placement.allocations a
+                    join placement.providers p on p.id = a.provider_id where a.consumer_id = i.id)
+                    is distinct from array[i.host]
+                """
+            ).column(as: String.self)
+            #expect(wrong.isEmpty)
         }
 
         // MARK: Parts
