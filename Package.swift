@@ -79,10 +79,13 @@ let package = Package(
         .systemLibrary(name: "CLibpq", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
         .systemLibrary(name: "CRabbitMQ", pkgConfig: "librabbitmq", providers: [.apt(["librabbitmq-dev"])]),
         .systemLibrary(name: "CLibvirt", pkgConfig: "libvirt", providers: [.apt(["libvirt-dev"])]),
+        .systemLibrary(name: "CMalloc"),
 
         // Primitives, domain and ports
         module("Primitives", []),
-        module("ServiceKit", ["Primitives", logging, metrics, lifecycle, unixSignals, nioCore, nioPosix, nioHTTP1]),
+        module(
+            "ServiceKit",
+            ["CMalloc", "Primitives", logging, metrics, lifecycle, unixSignals, nioCore, nioPosix, nioHTTP1]),
         module("CloudModel", ["Primitives"]),
         module("SagaEngine", ["Primitives"]),
         module("PlacementCore", ["CloudModel", "Primitives"]),
@@ -255,7 +258,7 @@ let package = Package(
             "PersistenceTests",
             [
                 "Persistence", "CellProtocol", "CloudModel", "MessageBus", "PlacementCore", "PostgresClient",
-                "ServerLifecycle", "Primitives", "TestSupport",
+                "ServerLifecycle", "Primitives", "TestSupport", "APITestSupport",
             ]),
         tests("StyleTests", []),
         tests("TopologyTests", ["Topology", "CloudModel", "Primitives"]),
@@ -273,6 +276,20 @@ let package = Package(
             "HypervisorDriverTests",
             ["HypervisorDriver", "LibvirtDriver", "CloudModel", "Primitives", subprocess, systemPackage]),
         tests("ImageInspectorTests", ["ImageInspector", subprocess, systemPackage]),
+        .target(
+            name: "APITestSupport",
+            dependencies: [
+                "HTTPKit", "ServerViews", "CellProtocol", "CloudModel", "MessageBus", "Primitives", hummingbird,
+                hummingbirdTesting, httpTypes, logging, nioCore,
+            ],
+            path: "Tests/APITestSupport", swiftSettings: settings),
+        tests("NetworkAPITests", ["NetworkAPI", "APITestSupport", "HTTPKit", "CloudModel", "Primitives", httpTypes]),
+        tests(
+            "ComputeAPITests",
+            [
+                "ComputeAPI", "APITestSupport", "HTTPKit", "CellProtocol", "CloudModel", "Primitives", httpTypes,
+                subprocess, systemPackage,
+            ]),
         tests("ServerViewsTests", ["ServerViews", "CellProtocol", "CloudModel", "Primitives"]),
     ],
     swiftLanguageModes: [.v6]

@@ -53,17 +53,6 @@ import Testing
     }
 }
 
-@Suite struct IPv4Tests {
-    @Test func masksAndNetworks() {
-        #expect(IPv4.netmask(prefixLength: 24) == "255.255.255.0")
-        #expect(IPv4.netmask(prefixLength: 0) == "0.0.0.0")
-        #expect(IPv4.netmask(prefixLength: 32) == "255.255.255.255")
-        #expect(IPv4.network(of: "10.20.3.77", prefixLength: 22) == "10.20.0.0")
-        #expect(IPv4.network(of: "10.20.3", prefixLength: 22) == nil)
-        #expect(IPv4.network(of: "10.20.3.256", prefixLength: 22) == nil)
-    }
-}
-
 @Suite struct ConsoleTailTests {
     @Test(arguments: [(nil, "a\nb\nc\n"), (1, "c\n"), (2, "b\nc\n"), (9, "a\nb\nc\n"), (0, "")] as [(Int?, String)])
     func givesTheLastLines(lines: Int?, expected: String) {

@@ -61,5 +61,8 @@ package struct IPv4Prefix: Hashable, Sendable, CustomStringConvertible {
         return IPv4Address(bits: network.bits + 1)...IPv4Address(bits: last.bits - 1)
     }
 
+    /// The mask of prefixes of that length (0 to 32), as dotted text shows it.
+    package static func netmask(_ length: Int) -> IPv4Address { IPv4Address(bits: mask(min(32, max(0, length)))) }
+
     private static func mask(_ length: Int) -> UInt32 { length == 0 ? 0 : ~UInt32(0) << UInt32(32 - length) }
 }

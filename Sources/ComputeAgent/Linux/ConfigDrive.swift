@@ -80,7 +80,7 @@ package struct ConfigDrive: Sendable {
         return .object([
             "id": .string("network\(number)"), "type": .string("ipv4_dhcp"), "link": .string(link),
             "network_id": .string(interface.networkID.description), "ip_address": .string(address.address),
-            "netmask": .string(IPv4.netmask(prefixLength: address.prefixLength)), "routes": .array(routes),
+            "netmask": .string(IPv4Prefix.netmask(address.prefixLength).description), "routes": .array(routes),
         ])
     }
 
@@ -88,33 +88,5 @@ package struct ConfigDrive: Sendable {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         return try encoder.encode(value)
-    }
-}
-
-/// Arithmetic on dotted IPv4 text.
-enum IPv4 {
-    static func netmask(prefixLength: Int) -> String {
-        dotted(prefixLength <= 0 ? 0 : UInt32.max << UInt32(32 - min(32, prefixLength)))
-    }
-
-    /// The network that an address is in, as dotted text; nil for text that is no address.
-    static func network(of address: String, prefixLength: Int) -> String? {
-        guard let value = value(of: address) else { return nil }
-        return dotted(prefixLength <= 0 ? 0 : value & (UInt32.max << UInt32(32 - min(32, prefixLength))))
-    }
-
-    static func value(of address: String) -> UInt32? {
-        let parts = address.split(separator: ".", omittingEmptySubsequences: false)
-        guard parts.count == 4 else { return nil }
-        var value: UInt32 = 0
-        for part in parts {
-            guard part.utf8.count <= 3, let byte = UInt8(part) else { return nil }
-            value = value << 8 | UInt32(byte)
-        }
-        return value
-    }
-
-    private static func dotted(_ value: UInt32) -> String {
-        [24, 16, 8, 0].map { String((value >> UInt32($0)) & 0xff) }.joined(separator: ".")
     }
 }

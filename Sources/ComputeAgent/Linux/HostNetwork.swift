@@ -103,7 +103,9 @@ struct HostNetwork: Sendable {
 
     private func startService(_ interface: NetworkInterface, _ address: NetworkInterface.FixedAddress) async throws {
         let id = interface.networkID
-        guard let network = IPv4.network(of: address.address, prefixLength: address.prefixLength) else { return }
+        guard let own = IPv4Address(address.address),
+            let prefix = IPv4Prefix(address: own, length: address.prefixLength)
+        else { return }
         let options = [
             address.gateway.map { "option:router,\($0)" } ?? "option:router",
             address.nameServers.isEmpty
@@ -114,7 +116,7 @@ struct HostNetwork: Sendable {
             "--conf-file=/dev/null", "--no-hosts", "--no-resolv", "--port=0", "--bind-interfaces", "--leasefile-ro",
             "--except-interface=lo", "--interface=\(DeviceNames.bridge(id))", "--pid-file=\(pidFile(id))",
             "--dhcp-hostsdir=\(hostsFolder(id))", "--dhcp-authoritative", "--dhcp-no-override",
-            "--dhcp-range=\(network),static,\(IPv4.netmask(prefixLength: address.prefixLength)),infinite",
+            "--dhcp-range=\(prefix.network),static,\(IPv4Prefix.netmask(prefix.length)),infinite",
             "--user=root", "--group=root",
         ]
         arguments += options.map { "--dhcp-option=\($0)" }

@@ -3,95 +3,128 @@ import FoundationEssentials
 import PostgresClient
 import Primitives
 
-/// Rows of the network schema as values.
-enum NetworkRows {
-    static func network(_ row: Row) throws -> Network {
-        var network = Network(
-            id: try row.get("id"), projectID: ProjectID(try row.get("project_id")), name: try row.get("name"),
-            description: try row.get("description"), isShared: try row.get("is_shared"),
+// What rows of the schema `network` are read with, and how they become values.
+
+extension Network {
+    static let columns = """
+        n.id, n.project_id, n.name, n.description, n.is_shared, n.is_admin_up, n.mtu, n.created_at, n.updated_at,
+        n.revision, array(select s.id from network.subnets s where s.network_id = n.id order by s.created_at, s.id)
+            as subnet_ids
+        """
+
+    init(_ row: Row) throws(PostgresError) {
+        self.init(
+            id: try row.get("id"), projectID: ProjectID(try row.get("project_id", as: String.self)),
+            name: try row.get("name"), description: try row.get("description"), isShared: try row.get("is_shared"),
             isAdminUp: try row.get("is_admin_up"), mtu: try row.get("mtu"), createdAt: try row.get("created_at"))
-        network.updatedAt = try row.get("updated_at")
-        network.revision = try row.get("revision")
-        network.subnetIDs = try row.get("subnet_ids")
-        return network
+        updatedAt = try row.get("updated_at")
+        revision = try row.get("revision")
+        subnetIDs = try row.get("subnet_ids")
     }
+}
 
-    static func subnet(_ row: Row) throws -> Subnet {
+extension Subnet {
+    static let columns = """
+        s.id, s.network_id, s.project_id, s.name, s.description, s.prefix, s.gateway, s.pools, s.name_servers,
+        s.is_dhcp_enabled, s.created_at, s.updated_at, s.revision
+        """
+
+    init(_ row: Row) throws {
         let prefixText: String = try row.get("prefix")
-        guard let prefix = IPv4Prefix(prefixText) else { throw StoredValueError(what: "subnet", value: prefixText) }
-        let gateway: String? = try row.get("gateway")
-        var subnet = Subnet(
+        guard let prefix = IPv4Prefix(prefixText) else {
+            throw StoredValueError(what: "subnet's prefix", value: prefixText)
+        }
+        self.init(
             id: try row.get("id"), networkID: try row.get("network_id"),
-            projectID: ProjectID(try row.get("project_id")),
-            name: try row.get("name"), description: try row.get("description"), prefix: prefix,
-            gateway: gateway.flatMap { IPv4Address($0) }, pools: try row.json("pools"),
-            nameServers: try row.get("name_servers"), isDHCPEnabled: try row.get("is_dhcp_enabled"),
-            createdAt: try row.get("created_at"))
-        subnet.updatedAt = try row.get("updated_at")
-        subnet.revision = try row.get("revision")
-        return subnet
+            projectID: ProjectID(try row.get("project_id", as: String.self)), name: try row.get("name"),
+            description: try row.get("description"), prefix: prefix,
+            gateway: try row.get("gateway", as: String?.self).flatMap { IPv4Address($0) },
+            pools: try row.json("pools", as: [Pool].self), nameServers: try row.get("name_servers"),
+            isDHCPEnabled: try row.get("is_dhcp_enabled"), createdAt: try row.get("created_at"))
+        updatedAt = try row.get("updated_at")
+        revision = try row.get("revision")
     }
+}
 
-    /// `addresses` comes as two arrays side by side.
-    static func port(_ row: Row) throws -> Port {
+extension Port {
+    static let columns = """
+        p.id, p.network_id, p.project_id, p.name, p.description, p.mac_address, p.device_id, p.device_owner,
+        p.group_ids, p.is_port_security_enabled, p.is_admin_up, p.dns_name, p.is_owned_by_server, p.created_at,
+        p.updated_at, p.revision,
+        array(select a.subnet_id from network.addresses a where a.port_id = p.id order by a.subnet_id, a.address)
+            as subnet_ids,
+        array(select a.address from network.addresses a where a.port_id = p.id order by a.subnet_id, a.address)
+            as addresses
+        """
+
+    init(_ row: Row) throws(PostgresError) {
         let subnets: [SubnetID] = try row.get("subnet_ids")
         let addresses: [Int64] = try row.get("addresses")
-        var port = Port(
+        self.init(
             id: try row.get("id"), networkID: try row.get("network_id"),
-            projectID: ProjectID(try row.get("project_id")),
-            name: try row.get("name"), macAddress: try row.get("mac_address"),
+            projectID: ProjectID(try row.get("project_id", as: String.self)), name: try row.get("name"),
+            macAddress: try row.get("mac_address"),
             addresses: zip(subnets, addresses).map {
-                Port.Address(subnetID: $0, address: IPv4Address(bits: UInt32(truncatingIfNeeded: $1)))
-            },
-            deviceID: try row.get("device_id"), deviceOwner: try row.get("device_owner"),
+                Address(subnetID: $0, address: IPv4Address(bits: UInt32(truncatingIfNeeded: $1)))
+            }, deviceID: try row.get("device_id"), deviceOwner: try row.get("device_owner"),
             securityGroupIDs: try row.get("group_ids"), createdAt: try row.get("created_at"))
-        port.description = try row.get("description")
-        port.isPortSecurityEnabled = try row.get("is_port_security_enabled")
-        port.isAdminUp = try row.get("is_admin_up")
-        port.dnsName = try row.get("dns_name")
-        port.isOwnedByServer = try row.get("is_owned_by_server")
-        port.updatedAt = try row.get("updated_at")
-        port.revision = try row.get("revision")
-        return port
+        description = try row.get("description")
+        isPortSecurityEnabled = try row.get("is_port_security_enabled")
+        isAdminUp = try row.get("is_admin_up")
+        dnsName = try row.get("dns_name")
+        isOwnedByServer = try row.get("is_owned_by_server")
+        updatedAt = try row.get("updated_at")
+        revision = try row.get("revision")
     }
+}
 
-    static let selectPorts = """
-        select p.*,
-            coalesce((select array_agg(a.subnet_id order by a.subnet_id, a.address) from network.addresses a
-                where a.port_id = p.id), '{}'::uuid[]) as subnet_ids,
-            coalesce((select array_agg(a.address order by a.subnet_id, a.address) from network.addresses a
-                where a.port_id = p.id), '{}'::bigint[]) as addresses
-        from network.ports p
+extension SecurityGroup {
+    static let columns = """
+        g.id, g.project_id, g.name, g.description, g.is_default, g.created_at, g.updated_at, g.revision
         """
 
-    static let selectNetworks = """
-        select n.*, coalesce((select array_agg(s.id order by s.created_at, s.id) from network.subnets s
-            where s.network_id = n.id), '{}'::uuid[]) as subnet_ids
-        from network.networks n
-        """
-
-    static func group(_ row: Row, rules: [SecurityGroupRule]) throws -> SecurityGroup {
-        var group = SecurityGroup(
-            id: try row.get("id"), projectID: ProjectID(try row.get("project_id")), name: try row.get("name"),
-            description: try row.get("description"), isDefault: try row.get("is_default"), rules: rules,
+    /// Without its rules.
+    init(_ row: Row) throws(PostgresError) {
+        self.init(
+            id: try row.get("id"), projectID: ProjectID(try row.get("project_id", as: String.self)),
+            name: try row.get("name"), description: try row.get("description"), isDefault: try row.get("is_default"),
             createdAt: try row.get("created_at"))
-        group.updatedAt = try row.get("updated_at")
-        group.revision = try row.get("revision")
-        return group
+        updatedAt = try row.get("updated_at")
+        revision = try row.get("revision")
     }
 
-    static func rule(_ row: Row) throws -> SecurityGroupRule {
-        let direction: String = try row.get("direction")
-        guard let direction = SecurityRule.Direction(rawValue: direction) else {
-            throw StoredValueError(what: "rule direction", value: direction)
+    /// Groups with their rules, from rows of both.
+    static func assemble(_ groups: Rows, _ rules: Rows) throws(PostgresError) -> [SecurityGroup] {
+        var result: [SecurityGroup] = []
+        var indexes: [SecurityGroupID: Int] = [:]
+        for row in groups {
+            let group = try SecurityGroup(row)
+            indexes[group.id] = result.count
+            result.append(group)
         }
-        var rule = SecurityGroupRule(
-            id: try row.get("id"), groupID: try row.get("group_id"), projectID: ProjectID(try row.get("project_id")),
-            direction: direction, etherType: try row.get("ether_type"), ipProtocol: try row.get("ip_protocol"),
-            portMinimum: try row.get("port_minimum"), portMaximum: try row.get("port_maximum"),
-            remotePrefix: try row.get("remote_prefix"), remoteGroupID: try row.get("remote_group_id"),
+        for row in rules {
+            let rule = try SecurityGroupRule(row)
+            if let index = indexes[rule.groupID] { result[index].rules.append(rule) }
+        }
+        return result
+    }
+}
+
+extension SecurityGroupRule {
+    static let columns = """
+        r.id, r.group_id, r.project_id, r.direction, r.ether_type, r.ip_protocol, r.port_minimum, r.port_maximum,
+        r.remote_prefix, r.remote_group_id, r.description, r.created_at
+        """
+
+    init(_ row: Row) throws(PostgresError) {
+        let direction: String = try row.get("direction")
+        self.init(
+            id: try row.get("id"), groupID: try row.get("group_id"),
+            projectID: ProjectID(try row.get("project_id", as: String.self)),
+            direction: direction == "egress" ? .egress : .ingress, etherType: try row.get("ether_type"),
+            ipProtocol: try row.get("ip_protocol"), portMinimum: try row.get("port_minimum"),
+            portMaximum: try row.get("port_maximum"), remotePrefix: try row.get("remote_prefix"),
+            remoteGroupID: try row.get("remote_group_id"), description: try row.get("description"),
             createdAt: try row.get("created_at"))
-        rule.description = try row.get("description")
-        return rule
     }
 }

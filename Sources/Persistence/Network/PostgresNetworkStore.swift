@@ -3,77 +3,36 @@ import FoundationEssentials
 package import PostgresClient
 package import Primitives
 
-/// The network service's storage in the root database; one facet a file.
-package struct PostgresNetworkStore: Sendable {
+/// The network service's storage in the schema `network` of the root database. Networks and subnets are in this file,
+/// ports, groups and quotas each in one of their own.
+package struct PostgresNetworkStore: NetworkStore {
     let pool: PostgresPool
     let ids: any IDSource
 
-    /// - Parameter ids: where MAC addresses of new ports come from.
+    /// - Parameter ids: where MAC addresses and default groups' ids come from.
     package init(pool: PostgresPool, ids: any IDSource) {
         self.pool = pool
         self.ids = ids
     }
 
-    /// One request of a project at a time counts what it has and adds to it.
-    static func checkQuota(
-        _ resource: NetworkResource, of project: ProjectID, added: Int = 1, in transaction: PostgresTransaction
-    ) async throws {
-        _ = try await transaction.query(
-            "select pg_advisory_xact_lock(hashtextextended(\("network quota " + project.text), 0))")
-        let limits: [String: Int]? = try await transaction.query(
-            "select limits from network.quotas where project_id = \(project.text)"
-        ).first?.json("limits")
-        let used: Int? = try await transaction.query(
-            "select count(*) from network.\(raw: table(resource)) where project_id = \(project.text)"
-        ).scalar()
-        try quota(limits ?? [:]).check(resource, used: used ?? 0, added: added)
-    }
-
-    /// What is counted; resources that are not there yet are counted in an empty relation.
-    private static func table(_ resource: NetworkResource) -> String {
-        switch resource {
-        case .network: "networks"
-        case .subnet: "subnets"
-        case .port: "ports"
-        case .securityGroup: "groups"
-        case .securityGroupRule: "rules"
-        case .router, .floatingIP, .subnetPool, .rbacPolicy: "networks limit 0"
-        }
-    }
-
-    static func quota(_ limits: [String: Int]) -> NetworkQuota {
-        var overrides: [NetworkResource: Int] = [:]
-        for (name, limit) in limits {
-            if let resource = NetworkResource(rawValue: name) { overrides[resource] = limit }
-        }
-        return NetworkQuota(overrides: overrides)
-    }
-}
-
-extension PostgresNetworkStore: NetworkStore {
     // MARK: Networks
 
     package func networks(visibleTo project: ProjectID?, ids: [NetworkID]?) async throws -> [Network] {
-        var statement = Statement(raw: NetworkRows.selectNetworks + " where true")
-        if let project {
-            let own: Statement = " and (n.project_id = \(project.text) or n.is_shared)"
-            statement.append(own)
-        }
-        if let ids {
-            let these: Statement = " and n.id = any(\(ids))"
-            statement.append(these)
-        }
-        statement.append(raw: " order by n.created_at, n.id")
-        return try await pool.query(statement).map(NetworkRows.network)
+        var conditions: [Statement] = []
+        if let project { conditions.append("(n.project_id = \(project.text) or n.is_shared)") }
+        if let ids { conditions.append("n.id = any(\(ids))") }
+        let statement: Statement =
+            "select \(raw: Network.columns) from network.networks n\(fragment: Self.filter(conditions)) order by n.created_at, n.id"
+        return try await pool.query(statement).map { try Network($0) }
     }
 
     package func insert(_ network: Network) async throws -> Network {
         try await pool.transaction { transaction in
-            try await Self.checkQuota(.network, of: network.projectID, in: transaction)
+            try await checkQuota(.network, of: network.projectID, in: transaction)
             try await transaction.execute(
                 """
-                insert into network.networks (id, project_id, name, description, is_shared, is_admin_up, mtu,
-                    created_at, updated_at, revision)
+                insert into network.networks (id, project_id, name, description, is_shared, is_admin_up, mtu, created_at,
+                    updated_at, revision)
                 values (\(network.id), \(network.projectID.text), \(network.name), \(network.description),
                     \(network.isShared), \(network.isAdminUp), \(network.mtu), \(network.createdAt),
                     \(network.updatedAt), \(network.revision))
@@ -82,9 +41,14 @@ extension PostgresNetworkStore: NetworkStore {
         }
     }
 
-    package func update(_ id: NetworkID, _ change: @Sendable (inout Network) -> Void) async throws -> Network {
+    package func update(
+        _ id: NetworkID, _ change: @Sendable (inout Network) -> Void
+    ) async throws -> Network {
         try await pool.transaction { transaction in
-            var network = try await Self.network(id, in: transaction)
+            let rows = try await transaction.query(
+                "select \(raw: Network.columns) from network.networks n where n.id = \(id) for update of n")
+            guard let row = rows.first else { throw NetworkError.networkNotFound(id) }
+            var network = try Network(row)
             change(&network)
             network.revision += 1
             try await transaction.execute(
@@ -99,48 +63,41 @@ extension PostgresNetworkStore: NetworkStore {
     }
 
     package func deleteNetwork(_ id: NetworkID) async throws {
-        try await pool.transaction { transaction in
-            _ = try await Self.network(id, in: transaction)
-            let ports: Int? = try await transaction.query(
-                "select count(*) from network.ports where network_id = \(id)"
-            ).scalar()
-            guard ports == 0 else { throw NetworkError.networkInUse(id) }
-            try await transaction.execute("delete from network.networks where id = \(id)")
+        do {
+            guard try await pool.execute("delete from network.networks where id = \(id)") > 0 else {
+                throw NetworkError.networkNotFound(id)
+            }
+        } catch let error as PostgresError where error.sqlState == .foreignKeyViolation {
+            throw NetworkError.networkInUse(id)
         }
-    }
-
-    /// The network, locked until the transaction ends.
-    static func network(_ id: NetworkID, in transaction: PostgresTransaction) async throws -> Network {
-        let rows = try await transaction.query("\(raw: NetworkRows.selectNetworks) where n.id = \(id) for update of n")
-        guard let row = rows.first else { throw NetworkError.networkNotFound(id) }
-        return try NetworkRows.network(row)
     }
 
     // MARK: Subnets
 
     package func subnets(visibleTo project: ProjectID?, ids: [SubnetID]?) async throws -> [Subnet] {
-        var statement: Statement =
-            "select s.* from network.subnets s join network.networks n on n.id = s.network_id where true"
+        var conditions: [Statement] = []
         if let project {
-            let own: Statement =
-                " and (s.project_id = \(project.text) or n.project_id = \(project.text) or n.is_shared)"
-            statement.append(own)
+            conditions.append(
+                "(s.project_id = \(project.text) or n.project_id = \(project.text) or n.is_shared)")
         }
-        if let ids {
-            let these: Statement = " and s.id = any(\(ids))"
-            statement.append(these)
-        }
-        statement.append(raw: " order by s.created_at, s.id")
-        return try await pool.query(statement).map(NetworkRows.subnet)
+        if let ids { conditions.append("s.id = any(\(ids))") }
+        let statement: Statement = """
+            select \(raw: Subnet.columns) from network.subnets s join network.networks n on n.id = s.network_id
+            \(fragment: Self.filter(conditions)) order by s.created_at, s.id
+            """
+        return try await pool.query(statement).map { try Subnet($0) }
     }
 
     package func insert(_ subnet: Subnet) async throws -> Subnet {
         try await pool.transaction { transaction in
-            // The network's lock keeps two overlapping subnets from being made side by side.
-            _ = try await Self.network(subnet.networkID, in: transaction)
-            try await Self.checkQuota(.subnet, of: subnet.projectID, in: transaction)
-            for other in try await Self.subnets(of: subnet.networkID, in: transaction)
-            where other.prefix.overlaps(subnet.prefix) {
+            try await checkQuota(.subnet, of: subnet.projectID, in: transaction)
+            // The network's lock orders subnets that are made at the same time.
+            let locked = try await transaction.execute(
+                "select id from network.networks where id = \(subnet.networkID) for no key update")
+            guard locked > 0 else { throw NetworkError.networkNotFound(subnet.networkID) }
+            let others = try await transaction.query(
+                "select \(raw: Subnet.columns) from network.subnets s where s.network_id = \(subnet.networkID)")
+            for other in try others.map({ try Subnet($0) }) where other.prefix.overlaps(subnet.prefix) {
                 throw NetworkError.overlappingSubnet(subnet.prefix, with: other.id)
             }
             try await transaction.execute(
@@ -158,9 +115,10 @@ extension PostgresNetworkStore: NetworkStore {
 
     package func update(_ id: SubnetID, _ change: @Sendable (inout Subnet) -> Void) async throws -> Subnet {
         try await pool.transaction { transaction in
-            let rows = try await transaction.query("select * from network.subnets where id = \(id) for update")
+            let rows = try await transaction.query(
+                "select \(raw: Subnet.columns) from network.subnets s where s.id = \(id) for update")
             guard let row = rows.first else { throw NetworkError.subnetNotFound(id) }
-            var subnet = try NetworkRows.subnet(row)
+            var subnet = try Subnet(row)
             change(&subnet)
             subnet.revision += 1
             try await transaction.execute(
@@ -176,53 +134,19 @@ extension PostgresNetworkStore: NetworkStore {
     }
 
     package func deleteSubnet(_ id: SubnetID) async throws {
-        try await pool.transaction { transaction in
-            let rows = try await transaction.query("select id from network.subnets where id = \(id) for update")
-            guard !rows.isEmpty else { throw NetworkError.subnetNotFound(id) }
-            let taken: Int? = try await transaction.query(
-                "select count(*) from network.addresses where subnet_id = \(id)"
-            ).scalar()
-            guard taken == 0 else { throw NetworkError.subnetInUse(id) }
-            try await transaction.execute("delete from network.subnets where id = \(id)")
+        do {
+            guard try await pool.execute("delete from network.subnets where id = \(id)") > 0 else {
+                throw NetworkError.subnetNotFound(id)
+            }
+        } catch let error as PostgresError where error.sqlState == .foreignKeyViolation {
+            throw NetworkError.subnetInUse(id)
         }
     }
 
-    static func subnets(of network: NetworkID, in transaction: PostgresTransaction) async throws -> [Subnet] {
-        try await transaction.query(
-            "select * from network.subnets where network_id = \(network) order by created_at, id"
-        ).map(NetworkRows.subnet)
-    }
-
-    // MARK: Quotas
-
-    package func quota(of project: ProjectID) async throws -> NetworkQuota {
-        let rows = try await pool.query("select limits from network.quotas where project_id = \(project.text)")
-        return Self.quota(try rows.first?.json("limits") ?? [:])
-    }
-
-    package func setQuota(_ quota: NetworkQuota, of project: ProjectID) async throws {
-        let limits = Dictionary(uniqueKeysWithValues: quota.overrides.map { ($0.key.rawValue, $0.value) })
-        _ = try await pool.execute(
-            """
-            insert into network.quotas (project_id, limits) values (\(project.text), \(PostgresJSON(limits)))
-            on conflict (project_id) do update set limits = excluded.limits
-            """)
-    }
-
-    package func usage(of project: ProjectID) async throws -> [NetworkResource: Int] {
-        let rows = try await pool.query(
-            """
-            select 'network' as resource, count(*) as used from network.networks where project_id = \(project.text)
-            union all select 'subnet', count(*) from network.subnets where project_id = \(project.text)
-            union all select 'port', count(*) from network.ports where project_id = \(project.text)
-            union all select 'security_group', count(*) from network.groups where project_id = \(project.text)
-            union all select 'security_group_rule', count(*) from network.rules where project_id = \(project.text)
-            """)
-        var usage: [NetworkResource: Int] = [:]
-        for row in rows {
-            guard let resource = NetworkResource(rawValue: try row.get("resource")) else { continue }
-            usage[resource] = try row.get("used")
-        }
-        return usage
+    static func filter(_ conditions: [Statement]) -> Statement {
+        guard !conditions.isEmpty else { return Statement(raw: "") }
+        var filter = Statement(raw: " where ")
+        filter.append(Statement.joined(conditions, separator: " and "))
+        return filter
     }
 }
