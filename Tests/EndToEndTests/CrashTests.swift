@@ -67,8 +67,8 @@ extension EndToEndTests {
         private func delete(_ ids: [String], of tenant: Tenant, killing victims: [String]) async throws {
             _ = try await alongside(
                 {
-                    try await kill(victims, when: "some are gone and more are not", of: tenant) {
-                        $0.gone >= 1 && $0.rows >= 4
+                    try await kill(victims, when: "some are on their way and none or some are gone", of: tenant) {
+                        $0.rows >= 4 && ($0.gone >= 1 || $0.deleting >= 3)
                     }
                 },
                 {
@@ -110,6 +110,7 @@ extension EndToEndTests {
         private struct Progress {
             var rows = 0
             var active = 0
+            var deleting = 0
             var gone = 0
         }
 
@@ -128,14 +129,16 @@ extension EndToEndTests {
                     """
                     select count(*) filter (where deleted_at is null) as rows,
                         count(*) filter (where deleted_at is null and vm_state = 'active') as active,
+                        count(*) filter (where deleted_at is null and task_state = 'deleting') as deleting,
                         count(*) filter (where deleted_at is not null) as gone
                     from directory.instances where project_id = \(tenant.session.projectID)
                     """)
                 if let row = rows.first {
                     progress = Progress(
-                        rows: try row.get("rows"), active: try row.get("active"), gone: try row.get("gone"))
+                        rows: try row.get("rows"), active: try row.get("active"), deleting: try row.get("deleting"),
+                        gone: try row.get("gone"))
                 }
-                if isMiddle(progress) { break }
+                if isMiddle(progress) || progress.gone > 0 && progress.rows == 0 { break }
                 try await Task.sleep(for: .milliseconds(5))
             } while ContinuousClock.now < end
             await pool.close()
