@@ -135,7 +135,7 @@ import Testing
         let bench = try await IdentityBench()
         bench.repository.breakDown()
         let answer = try await bench.logIn(IdentityBench.password("ann", "ann-pw"))
-        #expect(answer.status == 500)
+        #expect(answer.status == 503)
         #expect(!answer.body.text.contains("broken"))
     }
 }
