@@ -18,6 +18,7 @@ enum DebianFiles {
         listen_addresses = '*'
         port = \(port)
         max_connections = 1000
+        shared_buffers = 64MB
         password_encryption = 'scram-sha-256'
         \(postgresInputsSetting) = '\(ContentDigest.of("\(port) \(accessDigest)"))'
 

@@ -59,6 +59,9 @@ enum UnitFile {
         "SystemCallArchitectures=native",
         "SystemCallFilter=@system-service",
         "SystemCallFilter=~@privileged @resources",
+        // The threads of Swift's concurrency set their own priority.
+        "SystemCallFilter=setpriority",
+        "SystemCallErrorNumber=EPERM",
         "UMask=0077",
     ]
 
