@@ -79,10 +79,13 @@ let package = Package(
         .systemLibrary(name: "CLibpq", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
         .systemLibrary(name: "CRabbitMQ", pkgConfig: "librabbitmq", providers: [.apt(["librabbitmq-dev"])]),
         .systemLibrary(name: "CLibvirt", pkgConfig: "libvirt", providers: [.apt(["libvirt-dev"])]),
+        .systemLibrary(name: "CMalloc"),
 
         // Primitives, domain and ports
         module("Primitives", []),
-        module("ServiceKit", ["Primitives", logging, metrics, lifecycle, unixSignals, nioCore, nioPosix, nioHTTP1]),
+        module(
+            "ServiceKit",
+            ["CMalloc", "Primitives", logging, metrics, lifecycle, unixSignals, nioCore, nioPosix, nioHTTP1]),
         module("CloudModel", ["Primitives"]),
         module("SagaEngine", ["Primitives"]),
         module("PlacementCore", ["CloudModel", "Primitives"]),

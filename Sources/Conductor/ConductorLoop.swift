@@ -22,7 +22,7 @@ struct ConductorLoop {
     let metrics: ConductorMetrics
     let logger: Logger
 
-    var held = HeldSagas()
+    var held: HeldSagas
     var presence = HostPresence()
     private var lastSweep = Date.distantPast
     private var failures = 0
@@ -44,6 +44,7 @@ struct ConductorLoop {
         self.outlet = outlet
         self.metrics = metrics
         self.logger = logger
+        held = HeldSagas(firstRepeat: settings.firstRepeat, repeatCap: settings.repeatCap)
     }
 
     /// Works until cancelled, or until the inbox is asked to stop; then everything held is given back.

@@ -14,6 +14,10 @@ package struct ConductorSettings: Sendable, Equatable {
     package var heldLimit = 10_000
     /// Reports in hand at once.
     package var prefetch = 200
+    /// A command is sent again after this long without an answer, then after twice as long, and so on up to the cap. The
+    /// agent answers a repeat of what it did from memory, and lets one of what it is doing wait.
+    package var firstRepeat: Duration = .seconds(5)
+    package var repeatCap: Duration = .seconds(60)
     /// How long to wait for the broker to confirm a command.
     package var publishTimeout: Duration = .seconds(5)
 

@@ -6,11 +6,6 @@ import ServerLifecycle
 
 /// The sagas that a conductor drives, and what is due when. Without clock and messages: it is told the time.
 struct HeldSagas {
-    /// A command is sent again after 5, 10, 20, 40, 60, 60 ... seconds without an answer. The agent answers a repeat of
-    /// what it did from memory, and lets one of what it is doing wait.
-    static let firstRepeat: TimeInterval = 5
-    static let repeatCap: TimeInterval = 60
-
     struct Due {
         var commands: [Pursuit] = []
         var events: [(saga: SagaID, event: SagaEvent)] = []
@@ -24,7 +19,14 @@ struct HeldSagas {
         var isHostUp = true
     }
 
+    private let firstRepeat: TimeInterval
+    private let repeatCap: TimeInterval
     private var held: [SagaID: Held] = [:]
+
+    init(firstRepeat: Duration, repeatCap: Duration) {
+        self.firstRepeat = firstRepeat.timeInterval
+        self.repeatCap = repeatCap.timeInterval
+    }
 
     var count: Int { held.count }
     var ids: [SagaID] { Array(held.keys) }
@@ -74,7 +76,7 @@ struct HeldSagas {
                 due.events.append((id, .undoOverdue(step: step, generation: key.generation)))
             }
             guard saga.nextSend <= now, saga.isHostUp else { continue }
-            let wait = min(Self.firstRepeat * Double(1 << min(saga.sends, 10)), Self.repeatCap)
+            let wait = min(firstRepeat * Double(1 << min(saga.sends, 10)), repeatCap)
             held[id]?.sends += 1
             held[id]?.nextSend = now + wait
             due.commands.append(saga.pursuit)

@@ -7,12 +7,12 @@ import ServerLifecycle
 import Synchronization
 import Testing
 
-/// Calendar time that moves when a test says so.
+/// Calendar time that can be moved on. It starts at the real time and goes with it, because leases in a database do.
 final class TestWallClock: WallClock {
-    private let time = Mutex(Date(timeIntervalSince1970: 1_800_000_000))
+    private let offset = Mutex<TimeInterval>(0)
 
-    func now() -> Date { time.withLock { $0 } }
-    func advance(by seconds: TimeInterval) { time.withLock { $0 += seconds } }
+    func now() -> Date { SystemWallClock().now() + offset.withLock { $0 } }
+    func advance(by seconds: TimeInterval) { offset.withLock { $0 += seconds } }
 }
 
 let testCell = CellPath("/north") ?? .root

@@ -1,0 +1,204 @@
+import CellProtocol
+import CloudModel
+import Conductor
+import FoundationEssentials
+import Logging
+import MessageBus
+import Primitives
+import ServerLifecycle
+import Supervisor
+import Synchronization
+import Testing
+
+/// A whole leaf in this process: broker, store, supervisor, conductors, two hosts, and a parent that listens.
+struct LeafCell: Sendable {
+    let store: any CellStore
+    let broker = InMemoryBroker()
+    let wallClock: TestWallClock
+    let hosts: [FakeAgent]
+    let parent: Parent
+    let bus: InMemoryBus
+
+    init(_ store: any CellStore, wallClock: TestWallClock) {
+        self.store = store
+        self.wallClock = wallClock
+        let broker = broker
+        hosts = ["host-1", "host-2"].map { FakeAgent($0, bus: broker.connect(), wallClock: wallClock) }
+        parent = Parent(bus: broker.connect())
+        bus = broker.connect()
+    }
+
+    static var conductorSettings: ConductorSettings {
+        var settings = ConductorSettings()
+        settings.tick = .milliseconds(5)
+        settings.sweepInterval = .milliseconds(20)
+        settings.firstRepeat = .milliseconds(50)
+        settings.repeatCap = .milliseconds(200)
+        settings.leaseDuration = .seconds(60)
+        return settings
+    }
+
+    static var leafSettings: LeafSettings {
+        var settings = LeafSettings()
+        settings.heartbeatInterval = .milliseconds(50)
+        settings.publishInterval = .milliseconds(50)
+        return settings
+    }
+
+    func conductor(_ name: String = "c1", over store: (any CellStore)? = nil) -> ConductorService {
+        ConductorService(
+            cell: testCell, name: name, store: store ?? self.store, bus: broker.connect(), clock: ContinuousClock(),
+            wallClock: wallClock, ids: SystemIDSource(), settings: Self.conductorSettings, logger: quiet)
+    }
+
+    func supervisor(_ name: String = "s1", settings: LeafSettings = leafSettings) -> LeafSupervisor {
+        LeafSupervisor(
+            cell: testCell, name: name, version: "test", hosts: hosts.map(\.name), store: store,
+            bus: broker.connect(), clock: ContinuousClock(), wallClock: wallClock, ids: SystemIDSource(),
+            settings: settings, logger: quiet)
+    }
+
+    /// Runs a leaf around `body`; with no `conductors` there is none until the test starts one.
+    static func with(
+        _ kind: StoreKind = .memory, conductors: [String] = ["c1"],
+        _ body: @escaping @Sendable (LeafCell) async throws -> Void
+    ) async throws {
+        let wallClock = TestWallClock()
+        try await kind.with(wallClock) { store in
+            let leaf = LeafCell(store, wallClock: wallClock)
+            try await leaf.run(conductors, body)
+        }
+    }
+
+    private func run(
+        _ conductors: [String], _ body: @escaping @Sendable (LeafCell) async throws -> Void
+    ) async throws {
+        try await bus.declare(.cell)
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            let supervisor = supervisor()
+            group.addTask { try await supervisor.run() }
+            group.addTask { try await parent.run() }
+            for host in hosts {
+                try await bus.declare(.host(host.name.text))
+                group.addTask { try? await host.run() }
+            }
+            for conductor in conductors.map({ self.conductor($0) }) { group.addTask { try await conductor.run() } }
+            defer { group.cancelAll() }
+            if !conductors.isEmpty { try await hostsAreUp() }
+            try await body(self)
+        }
+    }
+
+    func hostsAreUp() async throws {
+        try await eventually("hosts are up") { try await store.hosts().filter(\.isUp).count == hosts.count }
+    }
+
+    /// Silences a host until the cell takes it for down. A beat on its way may still count, so time moves more than once.
+    func takeDown(_ host: FakeAgent) async throws {
+        host.fallSilent(true)
+        var polls = 0
+        try await eventually("\(host.name) is down") {
+            if polls % 40 == 0 { wallClock.advance(by: 11) }
+            polls += 1
+            return try await store.hosts().first { $0.name == host.name }?.isUp == false
+        }
+    }
+
+    // MARK: The parent's calls
+
+    func call<R: CellRequest>(_ request: R, as caller: Caller? = user, key: String? = nil) async throws -> R.Reply {
+        let envelope = Envelope(
+            messageID: ids.uuid(), idempotencyKey: key, requestID: "req-1", deadline: wallClock.now() + 20,
+            sender: "test", caller: caller, kind: R.kind, body: try JSONEncoder().encode(request))
+        let answer = try await bus.call(envelope, queue: CellTopology.supervisorQueue, timeout: .seconds(20))
+        return try CellCall.decode(answer, as: R.self)
+    }
+
+    func build(_ instance: Instance) async throws -> ServerID {
+        let reply = try await call(BuildRequest(builds: [makeBuild(instance)]))
+        try #require(reply.accepted == [instance.id], "\(reply.refused)")
+        return instance.id
+    }
+
+    func act(_ action: ServerAction, _ id: ServerID) async throws -> ActRequest.Reply {
+        try await call(ActRequest(id: id, action: action))
+    }
+
+    func state(_ id: ServerID) async throws -> ServerState? { try await stored(id)?.instance.state }
+
+    func stored(_ id: ServerID) async throws -> StoredServer? {
+        try await store.snapshot(CellScope(servers: [id])).servers[id]
+    }
+
+    func waitUntil(_ id: ServerID, _ vm: VMState, sourceLocation: SourceLocation = #_sourceLocation) async throws {
+        try await eventually("\(vm)", sourceLocation: sourceLocation) {
+            let state = try await state(id)
+            return state?.vm == vm && state?.task == nil
+        }
+    }
+
+    /// A server that runs on `host`.
+    func boot(on host: HostName = "host-1") async throws -> ServerID {
+        let id = try await build(makeInstance(host: host))
+        try await waitUntil(id, .active)
+        return id
+    }
+
+    /// No saga lives and nothing of the server is left anywhere.
+    func isCleared(_ id: ServerID) async throws -> Bool {
+        let snapshot = try await store.snapshot(CellScope(servers: [id]))
+        return snapshot.liveSagas(of: id).isEmpty && hosts.allSatisfy { $0.guests[id] == nil }
+    }
+}
+
+let quiet: Logger = {
+    var logger = Logger(label: "test")
+    logger.logLevel = .critical
+    return logger
+}()
+
+/// Who listens to the cell's events.
+final class Parent: Sendable {
+    private let bus: any MessageBus
+    private let received = Mutex<[SequencedEvent]>([])
+    private let beats = Mutex<[CellHeartbeat]>([])
+
+    init(bus: any MessageBus) { self.bus = bus }
+
+    /// As they came.
+    var all: [SequencedEvent] { received.withLock { $0 } }
+    var heartbeats: [CellHeartbeat] { beats.withLock { $0 } }
+    /// Each once, in the order of their numbers.
+    var events: [CellEvent] {
+        Dictionary(all.map { ($0.sequence, $0.event) }) { first, _ in first }.sorted { $0.key < $1.key }.map(\.value)
+    }
+
+    func news(of id: ServerID) -> [CellEvent] {
+        events.filter { event in
+            switch event {
+            case .instanceChanged(let summary): summary.id == id
+            case .buildFailed(let failure): failure.id == id
+            case .instanceDeleted(let deletion): deletion.id == id
+            case .hostChanged: false
+            }
+        }
+    }
+
+    func run() async throws {
+        try await bus.declare(.cell)
+        try await bus.consume(queue: CellTopology.parentQueue, prefetch: 1) { [self] delivery in
+            do {
+                if delivery.envelope.kind == SequencedEvent.kind {
+                    let event = try JSONDecoder().decode(SequencedEvent.self, from: delivery.envelope.body)
+                    received.withLock { $0.append(event) }
+                } else {
+                    let beat = try JSONDecoder().decode(CellHeartbeat.self, from: delivery.envelope.body)
+                    beats.withLock { $0.append(beat) }
+                }
+                return .acknowledge
+            } catch {
+                return .reject
+            }
+        }
+    }
+}
