@@ -70,6 +70,8 @@ enum DebianFiles {
         # Written by cellwright apply; changes are overwritten.
         [Service]
         Environment=\(ResourceSpecification.Unit.inputsVariable)=\(inputs)
+        # libvirtd ends when it is idle unless this is empty; other servers do not know it.
+        Environment=LIBVIRTD_ARGS=
         Restart=always
         RestartSec=1
 
