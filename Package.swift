@@ -236,6 +236,16 @@ let package = Package(
             ],
             path: "Tests/TestSupport", swiftSettings: settings),
         tests("DevCloudTests", ["TestSupport", "Deployer"]),
+        .target(
+            name: "CloudHarness",
+            dependencies: ["Deployer", "Primitives", httpClient, nioCore, nioHTTP1, yams],
+            path: "Tests/CloudHarness", swiftSettings: settings),
+        tests(
+            "EndToEndTests",
+            [
+                "CloudHarness", "Deployer", "MessageBus", "PostgresClient", "Primitives", "RabbitMQTransport",
+                "TestSupport", subprocess, systemPackage,
+            ]),
         tests("CloudModelTests", ["CloudModel", "Primitives"]),
         tests("PlacementCoreTests", ["PlacementCore", "CloudModel", "Primitives"]),
         tests(
