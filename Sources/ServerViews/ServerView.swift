@@ -25,9 +25,6 @@ package struct ServerView: Sendable {
         }
     }
 
-    /// What the guest is called on its host.
-    package static func guestName(_ id: ServerID) -> String { "instance-\(id)" }
-
     package let context: ServerViewContext
     private let version: Int
     private let links: ResourceLinks
@@ -174,7 +171,7 @@ package struct ServerView: Sendable {
     private func writeAdministration(_ instance: Instance, host: Host?, to writer: inout JSONWriter) {
         writer.field("OS-EXT-SRV-ATTR:host", instance.host?.text)
         writer.field("OS-EXT-SRV-ATTR:hypervisor_hostname", instance.host.flatMap { _ in host?.hypervisorHostname })
-        writer.field("OS-EXT-SRV-ATTR:instance_name", Self.guestName(instance.id))
+        writer.field("OS-EXT-SRV-ATTR:instance_name", instance.id.guestName)
         if version >= 3 {
             writer.field("OS-EXT-SRV-ATTR:reservation_id", instance.reservationID)
             writer.field("OS-EXT-SRV-ATTR:launch_index", instance.launchIndex)
