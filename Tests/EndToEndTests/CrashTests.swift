@@ -26,14 +26,14 @@ extension EndToEndTests {
             #expect(ids.count >= 6)
             try await delete(ids, of: tenant, killing: victims)
             try await Remains.waitUntilNone(of: ids, within: Self.limit)
-            for victim in victims { #expect(try await SharedCloud.ready().pid(of: victim) != nil) }
         }
 
         /// - Returns: the servers that are ACTIVE in the end: at least all that were accepted.
         private func boot(_ tenant: Tenant, killing victims: [String]) async throws -> [String] {
+            let pids = try await pids(of: victims)
             let accepted = try await alongside(
                 {
-                    try await kill(victims, when: "some are ACTIVE and more are not", of: tenant) {
+                    try await kill(pids, when: "some are ACTIVE and more are not", of: tenant) {
                         $0.active >= 1 && $0.active + 4 <= $0.rows && $0.rows >= 6
                     }
                 },
@@ -65,9 +65,10 @@ extension EndToEndTests {
         }
 
         private func delete(_ ids: [String], of tenant: Tenant, killing victims: [String]) async throws {
+            let pids = try await pids(of: victims)
             _ = try await alongside(
                 {
-                    try await kill(victims, when: "some are on their way and none or some are gone", of: tenant) {
+                    try await kill(pids, when: "some are on their way and none or some are gone", of: tenant) {
                         $0.rows >= 4 && ($0.gone >= 1 || $0.deleting >= 3)
                     }
                 },
@@ -114,14 +115,20 @@ extension EndToEndTests {
             var gone = 0
         }
 
+        /// Looked up beforehand: it takes a moment, and the middle is soon over.
+        private func pids(of victims: [String]) async throws -> [Int32] {
+            let ready = try await SharedCloud.ready()
+            var pids: [Int32] = []
+            for victim in victims { pids.append(try #require(try ready.pid(of: victim), "\(victim)")) }
+            return pids
+        }
+
         /// Kills every victim as soon as the directory shows what `isMiddle` asks for.
         private func kill(
-            _ victims: [String], when what: String, of tenant: Tenant, _ isMiddle: (Progress) -> Bool
+            _ pids: [Int32], when what: String, of tenant: Tenant, _ isMiddle: (Progress) -> Bool
         ) async throws {
             let ready = try await SharedCloud.ready()
             let pool = try await SharedCloud.database(of: try ready.root)
-            var pids: [Int32] = []
-            for victim in victims { pids.append(try #require(try ready.pid(of: victim))) }
             let end = ContinuousClock.now + Self.limit
             var progress = Progress()
             repeat {
