@@ -79,10 +79,13 @@ let package = Package(
         .systemLibrary(name: "CLibpq", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
         .systemLibrary(name: "CRabbitMQ", pkgConfig: "librabbitmq", providers: [.apt(["librabbitmq-dev"])]),
         .systemLibrary(name: "CLibvirt", pkgConfig: "libvirt", providers: [.apt(["libvirt-dev"])]),
+        .systemLibrary(name: "CMalloc"),
 
         // Primitives, domain and ports
         module("Primitives", []),
-        module("ServiceKit", ["Primitives", logging, metrics, lifecycle, unixSignals, nioCore, nioPosix, nioHTTP1]),
+        module(
+            "ServiceKit",
+            ["CMalloc", "Primitives", logging, metrics, lifecycle, unixSignals, nioCore, nioPosix, nioHTTP1]),
         module("CloudModel", ["Primitives"]),
         module("SagaEngine", ["Primitives"]),
         module("PlacementCore", ["CloudModel", "Primitives"]),
@@ -233,6 +236,16 @@ let package = Package(
             ],
             path: "Tests/TestSupport", swiftSettings: settings),
         tests("DevCloudTests", ["TestSupport", "Deployer"]),
+        .target(
+            name: "CloudHarness",
+            dependencies: ["Deployer", "Primitives", httpClient, nioCore, nioHTTP1, yams],
+            path: "Tests/CloudHarness", swiftSettings: settings),
+        tests(
+            "EndToEndTests",
+            [
+                "CloudHarness", "Deployer", "MessageBus", "PostgresClient", "Primitives", "RabbitMQTransport",
+                "TestSupport", subprocess, systemPackage,
+            ]),
         tests("CloudModelTests", ["CloudModel", "Primitives"]),
         tests("PlacementCoreTests", ["PlacementCore", "CloudModel", "Primitives"]),
         tests(

@@ -32,8 +32,9 @@ package struct CellCallContext: Sendable, Equatable {
 package enum CellError: Error, Sendable, Equatable {
     /// There is no such cell below.
     case unknownCell(CellPath)
-    /// Known to be down, or its broker can't be reached.
+    /// Known to be down, or no supervisor of it listens: nothing was carried out.
     case unreachable(CellPath)
+    /// No answer came. The request may have been carried out.
     case timedOut(CellPath)
     /// Too many calls in flight to it.
     case overloaded(CellPath)

@@ -117,8 +117,9 @@ package final class ChildRouter: CellRouter {
 
     private static func cellError(_ error: BusError, _ cell: CellPath) -> CellError {
         switch error {
-        case .disconnected, .unroutable, .closed: .unreachable(cell)
-        case .timedOut: .timedOut(cell)
+        case .unroutable: .unreachable(cell)
+        // A connection that was lost may have carried the request before.
+        case .timedOut, .disconnected, .closed: .timedOut(cell)
         case .tooManyInFlight: .overloaded(cell)
         case .refused(_, let detail): .failed(cell, detail)
         case .malformed(let detail): .malformed(cell, detail)

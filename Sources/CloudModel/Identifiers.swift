@@ -57,3 +57,11 @@ package typealias ProjectID = Name<ProjectSubject>
 package typealias UserID = Name<UserSubject>
 /// A compute host, as topology.yaml names it.
 package typealias HostName = Name<HostSubject>
+
+extension Identifier where Subject == ServerSubject {
+    /// What the names of our guests begin with on their hosts.
+    package static var guestNamePrefix: String { "cellwright-" }
+
+    /// What the server's guest is called on its host; administrators see it.
+    package var guestName: String { Self.guestNamePrefix + description }
+}

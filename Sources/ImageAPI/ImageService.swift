@@ -49,6 +49,7 @@ package struct ImageService: APIService {
         case ImageStoreError.markerNotFound: .badRequest("Marker image could not be found.")
         case ImageStoreError.invalidText:
             .badRequest("The request has a text with characters that are not accepted.")
+        case ImageStoreError.unavailable: .unavailable()
         case let error as ImageStore.Failure where error.isFull:
             APIFault(.contentTooLarge, "There is not enough disk space on the image storage media.")
         case let error as ImageInspectionError: refusal(error)

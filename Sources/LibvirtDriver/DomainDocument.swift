@@ -9,13 +9,13 @@ import Primitives
 struct DomainDocument {
     static let metadataKey = "cellwright"
     static let metadataNamespace = "https://cellwright.dev/ns/guest/1"
-    static let namePrefix = "cellwright-"
+    static let namePrefix = ServerID.guestNamePrefix
 
     /// `kvm`, `qemu`, or `test` on libvirt's test driver.
     let domainType: String
     let architecture: String
 
-    static func name(of id: ServerID) -> String { namePrefix + id.description }
+    static func name(of id: ServerID) -> String { id.guestName }
 
     /// The id in a domain's name, if it is a name of ours.
     static func id(fromName name: String) -> ServerID? {

@@ -19,7 +19,7 @@ extension ServerView {
             links.write("servers", summary.id.description, to: &writer)
             guard context.detail != .brief else { return }
             writer.field("tenant_id", summary.projectID.text)
-            writer.field("created", ServerTime.seconds(summary.createdAt))
+            writer.field("created", Timestamp.seconds(summary.createdAt))
             if context.isAdmin { writer.field("host_status", "UNKNOWN") }
             guard context.detail == .single else { return }
             writer.field("user_id", summary.userID.text)

@@ -25,9 +25,6 @@ package struct ServerView: Sendable {
         }
     }
 
-    /// What the guest is called on its host.
-    package static func guestName(_ id: ServerID) -> String { "instance-\(id)" }
-
     package let context: ServerViewContext
     private let version: Int
     private let links: ResourceLinks
@@ -71,8 +68,8 @@ package struct ServerView: Sendable {
         writer.field("OS-EXT-STS:power_state", instance.state.power.rawValue)
         writer.field("OS-EXT-STS:task_state", instance.state.task?.rawValue)
         writer.field("OS-EXT-STS:vm_state", instance.state.vm.rawValue)
-        writer.field("OS-SRV-USG:launched_at", instance.launchedAt.map(ServerTime.microseconds))
-        writer.field("OS-SRV-USG:terminated_at", instance.terminatedAt.map(ServerTime.microseconds))
+        writer.field("OS-SRV-USG:launched_at", instance.launchedAt.map(Timestamp.naiveMicroseconds))
+        writer.field("OS-SRV-USG:terminated_at", instance.terminatedAt.map(Timestamp.naiveMicroseconds))
         writer.array("os-extended-volumes:volumes_attached") { _ in }
         if !instance.securityGroups.isEmpty {
             writer.array("security_groups") { writer in
@@ -99,8 +96,8 @@ package struct ServerView: Sendable {
         writer.field("hostId", HostID.text(project: instance.projectID, host: instance.host))
         writeImage(instance.image, to: &writer)
         writeFlavor(instance.flavor, to: &writer)
-        writer.field("created", ServerTime.seconds(instance.createdAt))
-        writer.field("updated", ServerTime.seconds(instance.updatedAt))
+        writer.field("created", Timestamp.seconds(instance.createdAt))
+        writer.field("updated", Timestamp.seconds(instance.updatedAt))
         writeAddresses(instance.interfaces, to: &writer)
         writer.field("accessIPv4", instance.accessIPv4 ?? "")
         writer.field("accessIPv6", instance.accessIPv6 ?? "")
@@ -165,7 +162,7 @@ package struct ServerView: Sendable {
     private func writeFault(_ fault: InstanceFault, to writer: inout JSONWriter) {
         writer.object("fault") { writer in
             writer.field("code", fault.code)
-            writer.field("created", ServerTime.seconds(fault.createdAt))
+            writer.field("created", Timestamp.seconds(fault.createdAt))
             writer.field("message", fault.message)
             if let details = fault.details, context.isAdmin || fault.code != 500 { writer.field("details", details) }
         }
@@ -174,7 +171,7 @@ package struct ServerView: Sendable {
     private func writeAdministration(_ instance: Instance, host: Host?, to writer: inout JSONWriter) {
         writer.field("OS-EXT-SRV-ATTR:host", instance.host?.text)
         writer.field("OS-EXT-SRV-ATTR:hypervisor_hostname", instance.host.flatMap { _ in host?.hypervisorHostname })
-        writer.field("OS-EXT-SRV-ATTR:instance_name", Self.guestName(instance.id))
+        writer.field("OS-EXT-SRV-ATTR:instance_name", instance.id.guestName)
         if version >= 3 {
             writer.field("OS-EXT-SRV-ATTR:reservation_id", instance.reservationID)
             writer.field("OS-EXT-SRV-ATTR:launch_index", instance.launchIndex)

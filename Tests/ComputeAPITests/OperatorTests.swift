@@ -154,6 +154,9 @@ import Testing
         #expect(try await bench.api.delete(path, as: .root).status == 202)
         #expect(try await bench.api.get(path, version: 57)["quota_set", "cores"] == 20)
         #expect(try await bench.api.get("\(path)/defaults", version: 57)["quota_set", "instances"] == 10)
+        let classes = bench.path("os-quota-class-sets/default")
+        #expect(try await bench.api.get(classes, as: .root, version: 49)["quota_class_set", "server_groups"] == nil)
+        #expect(try await bench.api.get(classes, as: .root, version: 50)["quota_class_set", "server_groups"] == 10)
     }
 
     @Test func usageCountsHours() async throws {
@@ -166,6 +169,8 @@ import Testing
         #expect(usage["tenant_usage", "total_vcpus_usage"] == .number(4))
         #expect(usage["tenant_usage", "server_usages", "0", "state"] == "active")
         #expect(usage["tenant_usage", "server_usages", "0", "ended_at"] == .null)
+        let future = try await bench.api.get("\(path)?start=2026-01-01&end=2036-01-01T00:00:00", version: 40)
+        #expect(future["tenant_usage", "total_hours"] == .number(2), "what has not happened is not counted")
         let all = try await bench.api.get(bench.path("os-simple-tenant-usage?detailed=1"), as: .root, version: 75)
         #expect(all["tenant_usages", "0", "tenant_id"]?.string == Person.annsProject.text)
         #expect(try await bench.api.get(bench.path("os-simple-tenant-usage")).status == 403)

@@ -1,5 +1,6 @@
 import FoundationEssentials
 import HTTPKit
+import Primitives
 import Testing
 
 @Suite struct QueryParametersTests {

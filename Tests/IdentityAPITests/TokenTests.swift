@@ -126,6 +126,29 @@ import Testing
     }
 }
 
+@Suite struct Base64URLTests {
+    @Test(
+        arguments: [
+            ("", []), ("AA", [0]), ("-_8", [251, 255]), ("AQID", [1, 2, 3]), ("_____w", [255, 255, 255, 255]),
+        ] as [(String, [UInt8])])
+    func writesAndReads(text: String, bytes: [UInt8]) {
+        #expect(Base64URL.encode(bytes) == text)
+        #expect(Base64URL.decode(text) == bytes)
+    }
+
+    @Test(arguments: ["A", "AB", "AQIDA", "A=", "AA==", "A+", "A/", " AA", "AQJ", "é"])
+    func readsOnlyTheOneEncoding(text: String) { #expect(Base64URL.decode(text) == nil) }
+
+    @Test func agreesWithFoundation() {
+        for count in 0..<100 {
+            let bytes = (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 37 &+ count) }
+            let standard = Data(bytes).base64EncodedString().replacing("+", with: "-").replacing("/", with: "_")
+            #expect(Base64URL.encode(bytes) == standard.prefix { $0 != "=" })
+            #expect(Base64URL.decode(Base64URL.encode(bytes)) == bytes)
+        }
+    }
+}
+
 @Suite struct ImageTicketTests {
     private let clock = HandClock()
     private let image: ImageID = Identifier(UUID())

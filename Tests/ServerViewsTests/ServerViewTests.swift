@@ -115,6 +115,6 @@ import Testing
         (-1.0, "1969-12-31T23:59:59.000000"), (4_102_444_799.999999, "2099-12-31T23:59:59.999999"),
     ])
     func timesAreWrittenInUTC(seconds: Double, expected: String) {
-        #expect(ServerTime.microseconds(Date(timeIntervalSince1970: seconds)) == expected)
+        #expect(Timestamp.naiveMicroseconds(Date(timeIntervalSince1970: seconds)) == expected)
     }
 }

@@ -5,7 +5,6 @@ import HTTPKit
 import HTTPTypes
 import Hummingbird
 import Primitives
-import ServerViews
 
 /// `/os-hypervisors`: hosts with what they have and what is promised of it.
 struct HypervisorEndpoints: ComputeEndpoints {
@@ -121,7 +120,7 @@ struct HypervisorEndpoints: ComputeEndpoints {
         return try await dependencies.directory.page(query).map { row in
             [
                 "uuid": .string(row.summary.id.description),
-                "name": .string(ServerView.guestName(row.summary.id)),
+                "name": .string(row.summary.id.guestName),
             ]
         }
     }

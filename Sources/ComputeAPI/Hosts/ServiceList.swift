@@ -20,6 +20,7 @@ struct ServiceList: Sendable {
         var isUp: Bool
         /// Its cell answers; what is known of it is old otherwise.
         var isReachable: Bool
+        /// When it was last known to be as it is: now, while it is up.
         var updatedAt: Date
         var disabledReason: String?
         /// Of a compute host.
@@ -42,20 +43,21 @@ struct ServiceList: Sendable {
         ]
         for cell in cells.sorted(by: { $0.cell < $1.cell }) where cell.isLeaf {
             let isReachable = cell.health != .down
+            let isUp = isReachable && (cell.heartbeat?.conductorsUp ?? 0) > 0
             entries.append(
                 Entry(
                     id: Self.id("conductor", cell.cell.description), binary: .conductor, host: cell.cell.name,
-                    zone: Self.internalZone, isEnabled: true,
-                    isUp: isReachable && (cell.heartbeat?.conductorsUp ?? 0) > 0, isReachable: isReachable,
-                    updatedAt: cell.heartbeat?.sentAt ?? cell.since))
+                    zone: Self.internalZone, isEnabled: true, isUp: isUp, isReachable: isReachable,
+                    updatedAt: isUp ? now : cell.heartbeat?.sentAt ?? cell.since))
         }
         for host in hosts.sorted(by: { $0.name < $1.name }) {
             let isReachable = !down.contains(host.cell)
+            let isUp = host.isUp && isReachable
             entries.append(
                 Entry(
                     id: host.id.uuid, binary: .compute, host: host.name.text, zone: host.availabilityZone,
-                    isEnabled: host.isEnabled, isUp: host.isUp && isReachable, isReachable: isReachable,
-                    updatedAt: host.lastSeenAt, disabledReason: host.disabledReason, record: host))
+                    isEnabled: host.isEnabled, isUp: isUp, isReachable: isReachable,
+                    updatedAt: isUp ? now : host.lastSeenAt, disabledReason: host.disabledReason, record: host))
         }
         self.entries = entries
     }

@@ -25,8 +25,7 @@ struct QuotaEndpoints: ComputeEndpoints {
             ComputeRoute(.delete, "os-quota-sets/{id}", .admin, reset),
             ComputeRoute(.get, "os-quota-class-sets/{id}", .admin) { request in
                 try request.checkQuery([], strictFrom: 102)
-                return .json(
-                    ["quota_class_set": .object(Self.members(ComputeQuota.standard, request, id: request.id))])
+                return .json(["quota_class_set": .object(Self.classMembers(request))])
             },
         ]
     }
@@ -102,13 +101,25 @@ struct QuotaEndpoints: ComputeEndpoints {
         try body.integer(name, in: -1...2_147_483_647, acceptsText: true)
     }
 
+    private static let networkResources = ["floating_ips", "fixed_ips", "security_groups", "security_group_rules"]
+
     private static func retired(_ version: Int) -> [String] {
-        (version < 36 ? ["floating_ips", "fixed_ips", "security_groups", "security_group_rules"] : [])
+        (version < 36 ? networkResources : [])
             + (version < 57 ? ["injected_files", "injected_file_content_bytes", "injected_file_path_bytes"] : [])
     }
 
     private static func response(_ quota: ComputeQuota, _ request: ComputeRequest) -> Response {
         .json(["quota_set": .object(members(quota, request, id: request.id))])
+    }
+
+    /// Classes got server groups late and kept the network's limits longer than projects did.
+    private static func classMembers(_ request: ComputeRequest) -> [String: JSONValue] {
+        var members = members(ComputeQuota.standard, request, id: request.id)
+        if request.version < 50 {
+            for name in ["server_groups", "server_group_members"] { members[name] = nil }
+            for name in networkResources { members[name] = -1 }
+        }
+        return members
     }
 
     private static func members(

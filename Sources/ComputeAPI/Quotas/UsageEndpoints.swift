@@ -14,11 +14,13 @@ struct UsageEndpoints: ComputeEndpoints {
 
     private struct Period {
         var start: Date
+        /// As asked; nothing has run beyond ``now`` yet.
         var end: Date
+        var now: Date
 
         func hours(of row: InstanceSummary) -> Double {
             let from = max(row.launchedAt ?? row.createdAt, start)
-            let until = min(row.terminatedAt ?? end, end)
+            let until = min(row.terminatedAt ?? now, end, now)
             return max(0, until.timeIntervalSince(from)) / 3600
         }
     }
@@ -80,7 +82,7 @@ struct UsageEndpoints: ComputeEndpoints {
         guard start < end else {
             throw .badRequest("Invalid start time. The start time cannot occur after the end time.")
         }
-        return Period(start: start, end: end)
+        return Period(start: start, end: end, now: wallClock.now())
     }
 
     private func date(_ name: String, _ request: ComputeRequest) throws(APIFault) -> Date? {
@@ -139,7 +141,7 @@ struct UsageEndpoints: ComputeEndpoints {
 
     private func usage(_ line: Line, _ period: Period) -> JSONValue {
         let row = line.row
-        let until = row.terminatedAt ?? period.end
+        let until = row.terminatedAt ?? period.now
         let uptime = Int64(max(0, until.timeIntervalSince(row.launchedAt ?? row.createdAt)))
         return [
             "instance_id": .string(row.id.description), "name": .string(row.name),

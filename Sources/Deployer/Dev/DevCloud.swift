@@ -165,6 +165,7 @@ package struct DevCloud: Sendable {
             try await step("start the API, the conductors and \(hosts) simulated hosts") {
                 try await waitUntilHealthy(services)
             }
+            try await step("wait until every host has joined") { try await waitUntilHostsAreUp(hosts) }
             try writeCloudsFile()
             return try await body(try ready(others + processes))
         }
@@ -313,6 +314,20 @@ package struct DevCloud: Sendable {
                     "\(service.name) is not healthy after \(Self.healthLimit.components.seconds) s; its log "
                         + "\(service.log) ends with:\n\(DevProcess.tail(of: service.log))")
             }
+        }
+    }
+
+    /// A server that is asked for as soon as the cloud is ready must find them.
+    private func waitUntilHostsAreUp(_ count: Int) async throws {
+        let admin = BootstrapDocument.administratorName
+        let client = try await CloudClient.login(
+            url: layout.url, user: admin, password: try administratorPassword(), project: admin)
+        let areUp = try await poll(every: .milliseconds(100), for: Self.healthLimit) {
+            let hosts = try await client.list("/compute/v2.1/os-hypervisors", key: "hypervisors")
+            return hosts.filter { $0["state"]?.string == "up" }.count >= count
+        }
+        guard areUp else {
+            throw DevFailure("not all of \(count) hosts are up after \(Self.healthLimit.components.seconds) s")
         }
     }
 

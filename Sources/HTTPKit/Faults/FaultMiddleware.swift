@@ -1,3 +1,4 @@
+import HTTPTypes
 import Hummingbird
 import Logging
 import NIOCore
@@ -23,6 +24,10 @@ struct FaultMiddleware: RouterMiddleware {
         let fault: APIFault
         if let known = error as? APIFault ?? faults.fault(for: error) ?? Self.common(error, context: context) {
             fault = known
+            // What a user can't mend, an operator must be able to find.
+            if fault.status.code >= 500, !(error is CancellationError) {
+                context.logger.warning("request refused", metadata: ["error": "\(ErrorChain(error))"])
+            }
         } else {
             context.logger.error("request failed", metadata: ["error": "\(ErrorChain(error))"])
             fault = .internal()

@@ -19,7 +19,6 @@ package struct CatalogEntry: Sendable, Equatable {
         CatalogEntry(type: "image", name: "glance", path: "/image"),
         CatalogEntry(type: "network", name: "neutron", path: "/network"),
         CatalogEntry(type: "compute", name: "nova", path: "/compute/v2.1"),
-        CatalogEntry(type: "placement", name: "placement", path: "/placement"),
     ]
 }
 

@@ -54,7 +54,7 @@ package struct IdentityService: APIService {
         case .duplicate: .conflict("Conflict occurred attempting to store: the name is already taken.")
         case .dangling: .notFound("Could not find something the request refers to.")
         case .invalidText: .badRequest("The request has a text with characters that are not accepted.")
-        case .unavailable: nil  // unknown to clients, logged with its chain
+        case .unavailable: .unavailable()
         }
     }
 

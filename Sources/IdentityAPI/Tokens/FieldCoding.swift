@@ -58,6 +58,7 @@ struct FieldReader {
 
     /// Elements of one list, at most.
     private static let listLimit: UInt64 = 256
+    private static let digits = Array("0123456789abcdef".utf8)
 
     private var rest: ArraySlice<UInt8>
 
@@ -78,9 +79,14 @@ struct FieldReader {
     mutating func text() throws(Malformed) -> String {
         let length = try number()
         if length == 1 {
-            let digits = Array("0123456789abcdef".utf8)
             let packed = try take(16)
-            return String(decoding: packed.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
+            return String(unsafeUninitializedCapacity: 32) { text in
+                for (index, byte) in packed.enumerated() {
+                    text[2 * index] = Self.digits[Int(byte >> 4)]
+                    text[2 * index + 1] = Self.digits[Int(byte & 15)]
+                }
+                return 32
+            }
         }
         guard length & 1 == 0, let text = String(validating: try take(length >> 1), as: UTF8.self) else {
             throw Malformed()

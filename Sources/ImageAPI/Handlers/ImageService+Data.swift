@@ -10,7 +10,7 @@ import Primitives
 
 extension ImageService {
     /// Bytes that are read or written at once.
-    private static let pieceBytes = 1 << 20
+    private static let pieceBytes = 256 << 10
     /// An upload that says nothing for this long is given up by everybody.
     private static let leaseSeconds = 120.0
     private static let renewalSeconds = 20.0
@@ -71,7 +71,7 @@ extension ImageService {
         }
     }
 
-    /// Gathers small pieces, so that a thread is asked for once a megabyte.
+    /// Gathers small pieces, so that a thread is not asked for with every packet.
     private func copy(_ body: RequestBody, to file: IncomingImage, _ upload: ImageUpload) async throws -> Int64 {
         var received: Int64 = 0
         var pending = ByteBuffer()
@@ -125,9 +125,9 @@ extension ImageService {
             while offset < range.upperBound {
                 let count = Int(min(Int64(pieceBytes), range.upperBound - offset))
                 let piece = try await file.read(at: offset, count: count)
-                guard !piece.isEmpty else { throw ShortFile() }
-                try await writer.write(ByteBuffer(bytes: piece))
-                offset += Int64(piece.count)
+                guard piece.readableBytes > 0 else { throw ShortFile() }
+                offset += Int64(piece.readableBytes)
+                try await writer.write(piece)
             }
             try await writer.finish(nil)
         }

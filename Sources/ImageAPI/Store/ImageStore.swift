@@ -2,6 +2,7 @@ import CloudModel
 import FoundationEssentials
 import Glibc
 import ImageInspector
+import NIOCore
 import NIOPosix
 package import SystemPackage
 
@@ -48,7 +49,7 @@ package struct ImageStore: Sendable {
         let path = folder.appending(name + Self.incomingSuffix)
         let final = folder.appending(name)
         return try await Self.offPool("create") {
-            let file = try FileDescriptor.open(
+            let file = try SystemPackage.FileDescriptor.open(
                 path, .writeOnly, options: [.create, .exclusiveCreate, .closeOnExec],
                 permissions: [.ownerReadWrite, .groupRead])
             return IncomingImage(file: file, path: path, final: final, name: name, format: format, limit: limit)
@@ -59,7 +60,7 @@ package struct ImageStore: Sendable {
     func open(_ name: String) async throws -> StoredImageFile {
         let path = folder.appending(name)
         return try await Self.offPool("open") {
-            StoredImageFile(file: try FileDescriptor.open(path, .readOnly, options: [.closeOnExec]))
+            StoredImageFile(file: try SystemPackage.FileDescriptor.open(path, .readOnly, options: [.closeOnExec]))
         }
     }
 
@@ -112,9 +113,9 @@ package struct ImageStore: Sendable {
 
 /// An open file of the store, for reading.
 final class StoredImageFile: Sendable {
-    private let file: FileDescriptor
+    private let file: SystemPackage.FileDescriptor
 
-    init(file: FileDescriptor) { self.file = file }
+    init(file: SystemPackage.FileDescriptor) { self.file = file }
 
     deinit {
         // Nothing was written, so a failed close loses nothing.
@@ -122,11 +123,14 @@ final class StoredImageFile: Sendable {
     }
 
     /// The bytes from `offset`, at most `count`; none at the end.
-    func read(at offset: Int64, count: Int) async throws -> [UInt8] {
+    func read(at offset: Int64, count: Int) async throws -> ByteBuffer {
         try await ImageStore.offPool("read") { [file] in
-            try [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
-                initialized = try file.read(fromAbsoluteOffset: offset, into: UnsafeMutableRawBufferPointer(buffer))
+            var piece = ByteBuffer()
+            try piece.writeWithUnsafeMutableBytes(minimumWritableBytes: count) { bytes in
+                try file.read(
+                    fromAbsoluteOffset: offset, into: UnsafeMutableRawBufferPointer(rebasing: bytes.prefix(count)))
             }
+            return piece
         }
     }
 }

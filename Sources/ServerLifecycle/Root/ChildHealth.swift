@@ -23,12 +23,17 @@ package struct ChildHealth: Sendable, Equatable {
     package private(set) var view: View
     package private(set) var since: Date
     package private(set) var heartbeat: CellHeartbeat?
+    private let watchedFrom: Date
     private var heardAt: Date?
 
-    package init(view: View, since: Date, heartbeat: CellHeartbeat?) {
+    /// - Parameters:
+    ///   - view: what was thought of it before, by an earlier run of this process.
+    ///   - watchedFrom: when listening began: silence before that says nothing.
+    package init(view: View, since: Date, heartbeat: CellHeartbeat?, watchedFrom: Date) {
         self.view = view
         self.since = since
         self.heartbeat = heartbeat
+        self.watchedFrom = watchedFrom
     }
 
     /// Takes a heartbeat that arrived at `now`.
@@ -54,10 +59,11 @@ package struct ChildHealth: Sendable, Equatable {
     }
 
     private func verdict(at now: Date) -> View {
-        guard let heardAt, let heartbeat else { return View(health: .down, reason: view.reason ?? "not heard of yet") }
-        if now.timeIntervalSince(heardAt) > Self.silenceLimit {
+        if now.timeIntervalSince(heardAt ?? watchedFrom) > Self.silenceLimit {
+            if heardAt == nil, view.health == .down { return view }
             return View(health: .down, reason: "no heartbeat from its supervisor")
         }
+        guard heardAt != nil, let heartbeat else { return view }
         if !heartbeat.isDatabaseUp { return View(health: .down, reason: "its database does not answer") }
         if heartbeat.databaseMilliseconds > Self.slowDatabaseMilliseconds {
             return View(health: .slow, reason: "its database is slow")

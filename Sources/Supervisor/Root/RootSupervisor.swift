@@ -127,7 +127,9 @@ package struct RootSupervisor: Service {
         let view = ChildHealth.View(health: mapping.health, reason: mapping.reason)
         return ChildWatcher(
             cell: mapping.path, bus: bus, store: store, router: router,
-            health: Mutexed(ChildHealth(view: view, since: mapping.since, heartbeat: mapping.heartbeat)),
+            health: Mutexed(
+                ChildHealth(
+                    view: view, since: mapping.since, heartbeat: mapping.heartbeat, watchedFrom: wallClock.now())),
             lastSequence: Mutexed(mapping.lastSequence), clock: clock, wallClock: wallClock, ids: ids, logger: logger,
             onUp: { [commandNudge, buildNudge] in
                 commandNudge.signal()

@@ -1,0 +1,70 @@
+import CellProtocol
+import CloudModel
+import FoundationEssentials
+import Testing
+
+@testable import ServerLifecycle
+
+@Suite struct ChildHealthTests {
+    private static let up = ChildHealth.View(health: .up, reason: nil)
+    private static let silent = ChildHealth.View(health: .down, reason: "no heartbeat from its supervisor")
+
+    /// Times are seconds after the parent began to listen.
+    private enum Step {
+        case judge(Double)
+        case hear(Double, isDatabaseUp: Bool = true, milliseconds: Double = 1)
+    }
+
+    /// The view after `steps`, and whether the last of them was news.
+    private func follow(_ steps: Step..., from view: ChildHealth.View) -> (health: ChildHealth, isNews: Bool) {
+        var health = ChildHealth(
+            view: view, since: testEpoch - 100, heartbeat: heartbeat(at: testEpoch - 50), watchedFrom: testEpoch)
+        var isNews = false
+        for step in steps {
+            switch step {
+            case .judge(let time): isNews = health.judge(at: testEpoch + time)
+            case .hear(let time, let isDatabaseUp, let milliseconds):
+                var heartbeat = heartbeat(at: testEpoch + time)
+                heartbeat.isDatabaseUp = isDatabaseUp
+                heartbeat.databaseMilliseconds = milliseconds
+                isNews = health.hear(heartbeat, at: testEpoch + time)
+            }
+        }
+        return (health, isNews)
+    }
+
+    private func heartbeat(at date: Date) -> CellHeartbeat {
+        CellHeartbeat(
+            cell: testCell, version: "1", sentAt: date, newestSequence: 0, databaseMilliseconds: 1,
+            isDatabaseUp: true, conductorsUp: 1, hostsUp: 2, hosts: 2)
+    }
+
+    @Test func aParentThatComesBackKeepsWhatItThoughtUntilItCouldHaveHeard() {
+        let early = follow(.judge(0), .judge(ChildHealth.silenceLimit), from: Self.up)
+        #expect(early.health.view == Self.up && !early.isNews)
+        let late = follow(.judge(ChildHealth.silenceLimit + 0.1), from: Self.up)
+        #expect(late.health.view == Self.silent && late.isNews)
+    }
+
+    @Test func aChildThatWasDownStaysDownForItsReasonUntilItIsHeard() {
+        let down = ChildHealth.View(health: .down, reason: "its database does not answer")
+        let unheard = follow(.judge(0), .judge(60), from: down)
+        #expect(unheard.health.view == down && unheard.health.since == testEpoch - 100 && !unheard.isNews)
+        let heard = follow(.judge(60), .hear(61), from: down)
+        #expect(heard.health.view == Self.up && heard.health.since == testEpoch + 61 && heard.isNews)
+    }
+
+    @Test func silenceIsNoticedAndEnds() {
+        #expect(!follow(.hear(1), .judge(4), from: Self.up).isNews)
+        let silent = follow(.hear(1), .judge(4.1), from: Self.up)
+        #expect(silent.health.view == Self.silent && silent.isNews)
+        #expect(follow(.hear(1), .judge(4.1), .hear(5), from: Self.up).health.view == Self.up)
+    }
+
+    @Test func theDatabaseDecidesBetweenUpSlowAndDown() {
+        let slow = follow(.hear(1, milliseconds: 501), from: Self.up).health.view
+        #expect(slow == ChildHealth.View(health: .slow, reason: "its database is slow"))
+        let down = follow(.hear(1, isDatabaseUp: false), from: Self.up).health.view
+        #expect(down == ChildHealth.View(health: .down, reason: "its database does not answer"))
+    }
+}
