@@ -37,9 +37,7 @@ extension Deployment {
         for entry in try FileManager.default.contentsOfDirectory(atPath: settings.stateFolder) where entry != "lab" {
             try FileSystem.remove("\(settings.stateFolder)/\(entry)")
         }
-        if try FileManager.default.contentsOfDirectory(atPath: settings.stateFolder).isEmpty {
-            try FileSystem.remove(settings.stateFolder)
-        }
+        FileSystem.removeIfEmpty(settings.stateFolder)
         return report
     }
 

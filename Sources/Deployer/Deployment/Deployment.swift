@@ -160,7 +160,8 @@ package struct Deployment: Sendable {
 
     private func judge(_ report: PlanExecutor.Report, survey: Survey) throws {
         let failures = report.outcomes.compactMap { id, outcome -> String? in
-            if case .failed(let why) = outcome { "\(id): \(why)" } else { nil }
+            // The rest of the text was reported when the step failed.
+            if case .failed(let why) = outcome { "\(id): \(why.lines.first ?? why)" } else { nil }
         }.sorted()
         let unreachable = survey.facts.unreachable.sorted { $0.key < $1.key }.map { "\($0.key): \($0.value)" }
         guard failures.isEmpty, unreachable.isEmpty, report.notBegun.isEmpty else {

@@ -30,6 +30,13 @@ package enum FileSystem {
         return String(decoding: data, as: UTF8.self)
     }
 
+    /// A folder that holds anything stays.
+    static func removeIfEmpty(_ folder: String) { rmdir(folder) }
+
+    static func parent(of path: String) -> String? {
+        path.lastIndex(of: "/").map { String(path[..<$0]) }
+    }
+
     /// `path` if absolute, else inside `folder`.
     package static func resolve(_ path: String, in folder: String) -> String {
         path.hasPrefix("/") ? path : folder + "/" + path

@@ -151,6 +151,7 @@ enum HostScript {
           for d in $(virsh -q -c qemu:///system list --all --name 2>/dev/null | grep '^cellwright-' || true); do
             virsh -q -c qemu:///system destroy "$d" >/dev/null 2>&1 || true
             virsh -q -c qemu:///system undefine "$d" >/dev/null 2>&1 || true
+            rm -f "/var/log/libvirt/qemu/$d.log"
           done
         fi
         for link in /sys/class/net/cwb* /sys/class/net/cwt*; do

@@ -86,10 +86,15 @@ package struct Lab: Sendable {
             if container.process() != nil {
                 try await reporter.step("power off", host: name) { _ = try await container.stop() }
             }
-            container.sweep()
+            try await container.sweep()
         }
         try await LabNetwork(specification: specification).down()
         try FileSystem.remove(specification.folder)
+        if let state = FileSystem.parent(of: specification.folder),
+            state.hasSuffix("/" + DeploymentSettings.stateFolderName)
+        {
+            FileSystem.removeIfEmpty(state)
+        }
         reporter.report(ProgressEvent(.done, "removed the lab in \(specification.folder)"))
     }
 
@@ -185,7 +190,7 @@ package struct Lab: Sendable {
         return try await reporter.step("start the host at \(host.address)", host: host.name) {
             let isNew = container.process() == nil
             if isNew {
-                container.sweep()
+                try await container.sweep()
                 try await container.start(base: base, bridge: state.bridge)
             }
             let isUp = try await poll(every: .milliseconds(200), for: Self.readyLimit) {

@@ -8,6 +8,7 @@ import SystemPackage
 struct LabContainer: Sendable {
     static let stopLimit = Duration.seconds(40)
     static let killLimit = Duration.seconds(10)
+    static let sweepLimit = Duration.seconds(5)
     /// A folder for control groups where systemd does not run this machine; below it one for each container.
     static let controlGroup = "cellwright-lab"
 
@@ -112,15 +113,20 @@ struct LabContainer: Sendable {
         return true
     }
 
-    /// Removes what systemd-nspawn and the kernel keep of a container that has ended. Folders that are in use or hold
-    /// something else stay.
-    func sweep() {
+    /// Removes what systemd-nspawn and the kernel keep of a container that has ended. The kernel lets go of a control
+    /// group a moment after its last process; one that is in use for longer stays.
+    func sweep() async throws {
         let machine = specification.machine(name)
         rmdir("/run/systemd/nspawn/propagate/\(machine)")
-        for tree in ["/sys/fs/cgroup", "/sys/fs/cgroup/unified", "/sys/fs/cgroup/systemd"] {
-            Self.removeControlGroups("\(tree)/\(Self.controlGroup)/\(machine)")
-            rmdir("\(tree)/\(Self.controlGroup)")
+        let groups = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified", "/sys/fs/cgroup/systemd"].map {
+            "\($0)/\(Self.controlGroup)"
         }
+        _ = try await poll(every: .milliseconds(50), for: Self.sweepLimit) {
+            for group in groups { Self.removeControlGroups("\(group)/\(machine)") }
+            return !groups.contains { FileSystem.exists("\($0)/\(machine)") }
+        }
+        // The last one takes the folder of all of them along.
+        for group in groups { rmdir(group) }
     }
 
     private static func removeControlGroups(_ path: String) {

@@ -6,7 +6,12 @@ package import Primitives
 package struct BootstrapDocument: Codable, Sendable, Equatable {
     package struct Project: Codable, Sendable, Equatable {
         package var name: String
-        package init(name: String) { self.name = name }
+        /// As it shall be; `nil` leaves it as it is.
+        package var description: String?
+        package init(name: String, description: String? = nil) {
+            self.name = name
+            self.description = description
+        }
     }
 
     package struct User: Codable, Sendable, Equatable {
@@ -38,6 +43,7 @@ package enum BootstrapChange: Sendable, Equatable, CustomStringConvertible {
     case role(String)
     case implication(prior: String, implied: String)
     case project(String)
+    case describedProject(String)
     case user(String)
     case password(user: String)
     case assignment(user: String, project: String, role: String)
@@ -48,6 +54,7 @@ package enum BootstrapChange: Sendable, Equatable, CustomStringConvertible {
         case .role(let name): "created role \(name)"
         case .implication(let prior, let implied): "role \(prior) implies \(implied)"
         case .project(let name): "created project \(name)"
+        case .describedProject(let name): "changed the description of project \(name)"
         case .user(let name): "created user \(name)"
         case .password(let user): "changed the password of user \(user)"
         case .assignment(let user, let project, let role): "user \(user) has role \(role) in project \(project)"
@@ -96,7 +103,7 @@ package struct IdentityBootstrap: Sendable {
             changes.append(.domain("Default"))
         }
         let roles = try await ensureRoles(&changes)
-        for project in document.projects { _ = try await ensureProject(project.name, &changes) }
+        for project in document.projects { try await ensureProject(project, &changes) }
         for user in document.users { try await ensureUser(user, roles, &changes) }
         return changes
     }
@@ -121,12 +128,20 @@ package struct IdentityBootstrap: Sendable {
         return known
     }
 
-    private func ensureProject(_ name: String, _ changes: inout [BootstrapChange]) async throws -> Project {
-        if let project = try await project(name) { return project }
-        let project = Project(id: ProjectID(newID()), name: name, domainID: IdentityDomain.defaultID)
+    private func ensureProject(
+        _ wanted: BootstrapDocument.Project, _ changes: inout [BootstrapChange]
+    ) async throws {
+        if var project = try await project(wanted.name) {
+            guard let description = wanted.description, description != project.description else { return }
+            project.description = description
+            guard try await repository.update(project, revoking: nil) else { return }
+            changes.append(.describedProject(wanted.name))
+            return
+        }
+        var project = Project(id: ProjectID(newID()), name: wanted.name, domainID: IdentityDomain.defaultID)
+        project.description = wanted.description ?? ""
         try await repository.insert(project)
-        changes.append(.project(name))
-        return project
+        changes.append(.project(wanted.name))
     }
 
     private func project(_ name: String) async throws -> Project? {

@@ -18,6 +18,7 @@ enum DebianFiles {
         listen_addresses = '*'
         port = \(port)
         max_connections = 1000
+        shared_buffers = 64MB
         password_encryption = 'scram-sha-256'
         \(postgresInputsSetting) = '\(ContentDigest.of("\(port) \(accessDigest)"))'
 
@@ -69,6 +70,8 @@ enum DebianFiles {
         # Written by cellwright apply; changes are overwritten.
         [Service]
         Environment=\(ResourceSpecification.Unit.inputsVariable)=\(inputs)
+        # libvirtd ends when it is idle unless this is empty; other servers do not know it.
+        Environment=LIBVIRTD_ARGS=
         Restart=always
         RestartSec=1
 

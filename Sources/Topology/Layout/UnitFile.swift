@@ -18,6 +18,7 @@ enum UnitFile {
             "User=\(process.account)",
             "Group=\(process.account)",
             "Environment=\(ResourceSpecification.Unit.inputsVariable)=\(inputs)",
+            "Environment=\(memorySettings)",
             "ExecStart=\(process.binaryPath) --config \(process.configurationPath)",
             "Restart=always",
             "RestartSec=1",
@@ -31,6 +32,10 @@ enum UnitFile {
         lines += ["", "[Install]", "WantedBy=multi-user.target", ""]
         return lines.joined(separator: "\n")
     }
+
+    /// The C library keeps freed memory for later unless told otherwise: half of an API process's after a few requests.
+    private static let memorySettings =
+        "MALLOC_ARENA_MAX=2 MALLOC_TRIM_THRESHOLD_=131072 MALLOC_MMAP_THRESHOLD_=131072"
 
     private static func subject(of process: ProcessLayout.Process) -> String {
         process.kind == .compute ? "of host \(process.host)" : "of cell \(process.cell)"
@@ -59,6 +64,9 @@ enum UnitFile {
         "SystemCallArchitectures=native",
         "SystemCallFilter=@system-service",
         "SystemCallFilter=~@privileged @resources",
+        // The threads of Swift's concurrency set their own priority.
+        "SystemCallFilter=setpriority",
+        "SystemCallErrorNumber=EPERM",
         "UMask=0077",
     ]
 
