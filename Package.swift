@@ -240,6 +240,10 @@ let package = Package(
             name: "CloudHarness",
             dependencies: ["Deployer", "Primitives", httpClient, nioCore, nioHTTP1, yams],
             path: "Tests/CloudHarness", swiftSettings: settings),
+        .executableTarget(
+            name: "cellwright-bench",
+            dependencies: ["CloudHarness", "Deployer", "Primitives", argumentParser, subprocess, systemPackage],
+            path: "Tests/Benchmarks", exclude: ["thresholds.json"], swiftSettings: settings),
         tests(
             "EndToEndTests",
             [

@@ -20,6 +20,22 @@ package enum ProcessTable {
         }
     }
 
+    /// The process and everything that it started, directly or not.
+    package static func tree(of root: Int32) -> [Int32] {
+        var children: [Int32: [Int32]] = [:]
+        for pid in entries("/proc").compactMap({ Int32($0) }) {
+            guard let fields = statistics(of: pid), fields.count > 1, let parent = Int32(fields[1]) else { continue }
+            children[parent, default: []].append(pid)
+        }
+        var found: [Int32] = []
+        var next = [root]
+        while let pid = next.popLast() {
+            found.append(pid)
+            next += children[pid] ?? []
+        }
+        return found
+    }
+
     package static func descriptors(of pid: Int32) -> [Int32] {
         entries("/proc/\(pid)/fd").compactMap { Int32($0) }
     }

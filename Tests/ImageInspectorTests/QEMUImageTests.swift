@@ -128,7 +128,7 @@ struct QEMUImageTests {
             let secret = ["--object", "secret,id=s,data=abcdefgh"]
             try await workshop.make(
                 "create", "-q", secret[0], secret[1], "-f", "qcow2", "-o",
-                "encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10",
+                "encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=200",
                 "x", "1M")
             #expect(try workshop.refusal("x") == .encrypted)
         }
@@ -138,7 +138,7 @@ struct QEMUImageTests {
         ("qed", [], DetectedFormat.qed), ("vmdk", [], .vmdk), ("vdi", [], .vdi), ("vpc", [], .vhd),
         ("vpc", ["-o", "subformat=fixed"], .vhd), ("vhdx", [], .vhdx), ("parallels", [], .parallels),
         ("qcow", [], .qcow),
-        ("luks", ["--object", "secret,id=s,data=abcdefgh", "-o", "key-secret=s,iter-time=10"], .luks),
+        ("luks", ["--object", "secret,id=s,data=abcdefgh", "-o", "key-secret=s,iter-time=200"], .luks),
     ]) func recognisesOtherFormats(_ format: String, _ options: [String], _ expected: DetectedFormat) async throws {
         try await Workshop.open { workshop in
             let tool = try #require(Workshop.tool)
