@@ -289,12 +289,32 @@ import Testing
             let living = makeInstance()
             try await store.admit(living)
             try await store.plan(CellScope(servers: [instance.id])) { _ = $0.act(makeOrder(.delete, instance.id)) }
-            #expect(try await store.pruneServers(deletedBefore: testEpoch, limit: 10) == 0)
-            #expect(try await store.pruneServers(deletedBefore: testEpoch + 1, limit: 10) == 1)
+            #expect(try await store.pruneServers(endedBefore: testEpoch, limit: 10) == 0)
+            #expect(try await store.pruneServers(endedBefore: testEpoch + 1, limit: 10) == 1)
             let snapshot = try await store.snapshot(CellScope(servers: [instance.id, living.id], sagas: [saga]))
             #expect(Set(snapshot.servers.keys) == [living.id])
             #expect(snapshot.sagas[saga] == nil)
             #expect(try await store.actions(of: instance.id, limit: 10).isEmpty)
+        }
+    }
+
+    @Test(arguments: StoreKind.available) func anOldFailedBuildGoesOnceItIsUndone(kind: StoreKind) async throws {
+        try await kind.with { store in
+            try await store.join("host-1")
+            let instance = makeInstance()
+            let saga = try await store.admit(instance)
+            try await store.plan(CellScope(sagas: [saga])) {
+                _ = $0.resume(saga)
+                _ = $0.move(saga, by: .timedOut(step: "spawn", generation: 1), ownership: .unchanged)
+                _ = $0.move(saga, by: .undoOverdue(step: "spawn", generation: 2), ownership: .unchanged)
+            }
+            #expect(try await store.servers([instance.id]).first?.instance.state.vm == .error)
+            #expect(try await store.pruneServers(endedBefore: testEpoch + 1, limit: 10) == 0)
+            try await store.plan(CellScope(sagas: [saga])) {
+                _ = $0.move(saga, by: .undoFinished(step: "spawn", generation: 2), ownership: .unchanged)
+            }
+            #expect(try await store.pruneServers(endedBefore: testEpoch, limit: 10) == 0)
+            #expect(try await store.pruneServers(endedBefore: testEpoch + 1, limit: 10) == 1)
         }
     }
 

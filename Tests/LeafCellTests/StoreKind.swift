@@ -49,12 +49,12 @@ final class Counter: Sendable {
     func add() { count.withLock { $0 += 1 } }
 }
 
-/// Asks again until it is so, at most ten seconds.
+/// Asks again until it is so, at most thirty seconds.
 func eventually(
     _ what: Comment, sourceLocation: SourceLocation = #_sourceLocation, _ condition: () async throws -> Bool
 ) async throws {
     let clock = ContinuousClock()
-    let end = clock.now + .seconds(10)
+    let end = clock.now + .seconds(30)
     while clock.now < end {
         if try await condition() { return }
         try await clock.sleep(for: .milliseconds(5))

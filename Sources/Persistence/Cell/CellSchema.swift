@@ -11,6 +11,7 @@ package enum CellSchema {
         Migration(number: 1, name: "servers and hosts", statements: servers),
         Migration(number: 2, name: "sagas", statements: sagas),
         Migration(number: 3, name: "outbox and duties", statements: outbox),
+        Migration(number: 4, name: "failed builds", statements: failedBuilds),
     ]
 
     private static let servers = [
@@ -96,6 +97,10 @@ package enum CellSchema {
         )
         """,
         "create index instance_actions_running on cell.instance_actions (saga_id) where finished_at is null",
+    ]
+
+    private static let failedBuilds = [
+        "create index instances_failed on cell.instances (updated_at) where vm_state = 'error' and task_state is null"
     ]
 
     private static let outbox = [

@@ -112,14 +112,18 @@ extension PostgresCellStore {
         }
     }
 
-    package func pruneServers(deletedBefore date: Date, limit: Int) async throws(CellStoreError) -> Int {
+    package func pruneServers(endedBefore date: Date, limit: Int) async throws(CellStoreError) -> Int {
         try await attempt {
             // Sagas, logs and actions go with their server.
             try await pool.execute(
                 """
                 delete from cell.instances where id in (
-                    select id from cell.instances where is_deleted and updated_at < \(date)
-                    order by updated_at limit \(limit) for update skip locked
+                    select i.id from cell.instances i
+                    where i.updated_at < \(date) and (i.is_deleted
+                        or (i.vm_state = 'error' and i.task_state is null and i.document -> 'launchedAt' is null
+                            and not exists (
+                                select from saga.sagas s where s.instance_id = i.id and s.state = 'live')))
+                    order by i.updated_at limit \(limit) for update skip locked
                 )
                 """)
         }

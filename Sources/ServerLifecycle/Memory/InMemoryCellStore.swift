@@ -207,9 +207,13 @@ extension InMemoryCellStore {
         state.withLock { state in Array(state.actions.filter { $0.serverID == id }.reversed().prefix(limit)) }
     }
 
-    package func pruneServers(deletedBefore date: Date, limit: Int) async throws(CellStoreError) -> Int {
+    package func pruneServers(endedBefore date: Date, limit: Int) async throws(CellStoreError) -> Int {
         state.withLock { state in
-            let old = state.servers.values.filter { $0.isDeleted && $0.instance.updatedAt < date }.prefix(limit)
+            let live = Set(state.sagas.values.filter { $0.record.state == .live }.map(\.record.serverID))
+            let old = state.servers.values.filter { server in
+                let isFailed = server.isFailedBuild && !live.contains(server.instance.id)
+                return (server.isDeleted || isFailed) && server.instance.updatedAt < date
+            }.prefix(limit)
             let ids = Set(old.map(\.instance.id))
             for id in ids { state.servers[id] = nil }
             state.sagas = state.sagas.filter { !ids.contains($0.value.record.serverID) }

@@ -34,9 +34,10 @@ package protocol ServerStore: Sendable {
     /// The actions of one server, newest first, at most `limit`.
     func actions(of id: ServerID, limit: Int) async throws(CellStoreError) -> [CellActionRecord]
 
-    /// Forgets servers deleted before `date`, with their sagas and actions, at most `limit`.
+    /// Forgets servers that ended before `date`, with their sagas and actions, at most `limit`: deleted ones, and those
+    /// whose build failed, which their parent has built elsewhere or keeps itself since it heard of it.
     /// - Returns: how many went.
-    func pruneServers(deletedBefore date: Date, limit: Int) async throws(CellStoreError) -> Int
+    func pruneServers(endedBefore date: Date, limit: Int) async throws(CellStoreError) -> Int
 }
 
 /// What a transaction reads and locks. Bound: ``limit`` of each.
@@ -144,6 +145,11 @@ package struct StoredServer: Sendable, Equatable {
     }
 
     package var isDeleted: Bool { instance.state.vm == .deleted }
+
+    /// It never ran here, and nobody is at it.
+    package var isFailedBuild: Bool {
+        instance.state.vm == .error && instance.state.task == nil && instance.launchedAt == nil
+    }
 }
 
 /// What a host needs to build a server, beyond the server itself.

@@ -3,7 +3,7 @@ import Logging
 import Primitives
 import ServerLifecycle
 
-/// Forgets what was kept long enough: published events and deleted servers. One supervisor at a time does.
+/// Forgets what was kept long enough: published events, deleted servers, failed builds. One supervisor at a time does.
 struct LeafPruner: Sendable {
     /// Rows that go in one transaction.
     static let batch = 500
@@ -28,6 +28,6 @@ struct LeafPruner: Sendable {
         let eventBound = now - parts.settings.eventRetention.timeInterval
         while try await parts.store.pruneEvents(before: eventBound, limit: Self.batch) == Self.batch {}
         let serverBound = now - parts.settings.deletedRetention.timeInterval
-        while try await parts.store.pruneServers(deletedBefore: serverBound, limit: Self.batch) == Self.batch {}
+        while try await parts.store.pruneServers(endedBefore: serverBound, limit: Self.batch) == Self.batch {}
     }
 }

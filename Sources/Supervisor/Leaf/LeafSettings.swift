@@ -16,7 +16,7 @@ package struct LeafSettings: Sendable, Equatable {
     package var pruneInterval: Duration = .seconds(600)
     /// Published events are kept this long for a parent that was away.
     package var eventRetention: Duration = .seconds(7 * 24 * 3600)
-    /// Deleted servers are kept this long.
+    /// Deleted servers and failed builds are kept this long.
     package var deletedRetention: Duration = .seconds(7 * 24 * 3600)
     /// A question to a host without a deadline of its own waits this long.
     package var queryTimeout: Duration = .seconds(10)
