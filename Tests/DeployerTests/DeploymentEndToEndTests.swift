@@ -27,7 +27,9 @@ struct DeploymentEndToEndTests {
         let folder = "/var/tmp/cellwright-deploy-test"
         try FileSystem.makeFolder(folder)
         let topology = try TopologyDocument.read(Self.document, file: "topology.yaml").withLabAddresses()
-        let binaries = ProcessInfo.processInfo.environment["CELLWRIGHT_BINARIES"] ?? "/work/tmp/scratch/debug"
+        let binaries =
+            ProcessInfo.processInfo.environment["CELLWRIGHT_BINARIES"] ?? FileManager.default.currentDirectoryPath
+            + "/.build/debug"
         let settings = DeploymentSettings(
             topology: topology, topologyFolder: folder, stateFolder: "\(folder)/.cellwright",
             binariesFolder: binaries, environment: [:])
