@@ -9,6 +9,9 @@ struct LabContainer: Sendable {
     static let stopLimit = Duration.seconds(40)
     static let killLimit = Duration.seconds(10)
     static let sweepLimit = Duration.seconds(5)
+    /// Environment variable: folders of this machine, separated by colons, that every host sees read-only at the same path.
+    /// For executables in development that need the Swift runtime beside them.
+    static let bindVariable = "CELLWRIGHT_LAB_BIND"
     /// A folder for control groups where systemd does not run this machine; below it one for each container.
     static let controlGroup = "cellwright-lab"
 
@@ -35,7 +38,7 @@ struct LabContainer: Sendable {
     let name: String
 
     /// What systemd-nspawn is called with.
-    func arguments(bridge: String, hasKVM: Bool, systemdBooted: Bool) -> [String] {
+    func arguments(bridge: String, hasKVM: Bool, systemdBooted: Bool, binds: [String] = []) -> [String] {
         var arguments = [
             "--boot", "--register=no", "--machine=\(specification.machine(name))", "--hostname=\(name)",
             "--network-bridge=\(bridge)", "--private-users=no", "--capability=all", "--bind=/dev/net/tun",
@@ -46,13 +49,14 @@ struct LabContainer: Sendable {
             arguments.append("--bind=/dev/kvm")
             if systemdBooted { arguments.append("--property=DeviceAllow=/dev/kvm rw") }
         }
-        return arguments
+        return arguments + binds.map { "--bind-ro=\($0)" }
     }
 
     /// Starts it. Returns once the process is there; it is up when ssh answers.
     func start(base: String, bridge: String) async throws {
         let paths = specification.paths
         let systemd = LabPrerequisites.isSystemdBooted()
+        let binds = ProcessInfo.processInfo.environment[Self.bindVariable]?.split(separator: ":").map(String.init) ?? []
         try FileSystem.remove(paths.pid(name))
         let group = systemd ? "" : "\(Self.controlGroup)/\(specification.machine(name))"
         try await LocalCommand(
@@ -60,7 +64,9 @@ struct LabContainer: Sendable {
             [
                 "--fork", "unshare", "--mount", "--propagation", "private", "bash", "-c", Self.launcher,
                 "cellwright-lab", paths.host(name), base, group,
-            ] + arguments(bridge: bridge, hasKVM: LabPrerequisites.hasKVM(), systemdBooted: systemd)
+            ]
+                + arguments(
+                    bridge: bridge, hasKVM: LabPrerequisites.hasKVM(), systemdBooted: systemd, binds: binds)
         ).check()
         let started = try await poll(every: .milliseconds(50), for: .seconds(20)) {
             if leader() != nil { return true }
