@@ -8,10 +8,6 @@ import Topology
 @testable import Deployer
 
 @Suite struct PlanExecutorTests {
-    private struct FixedClock: WallClock {
-        func now() -> Date { Date(timeIntervalSince1970: 1_800_000_000) }
-    }
-
     private struct Failure: Error, CustomStringConvertible { var description: String { "no space" } }
 
     private func actions(_ count: Int) -> [PlanAction] {

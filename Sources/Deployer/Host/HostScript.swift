@@ -85,35 +85,47 @@ enum HostScript {
     }
 
     /// Makes a unit run with what is on the disk now: enabled, started or, when it runs, restarted or reloaded.
-    static func unit(_ name: String, reload: Bool) -> String {
-        let unit = ShellQuoting.quoted(name)
+    static func unit(_ specification: ResourceSpecification.Unit, reload: Bool) -> String {
+        let unit = ShellQuoting.quoted(specification.name)
         return """
-            \(enable(unit))
+            \(enable(unit, inputs: specification.inputs))
             if systemctl -q is-active \(unit); then systemctl \(reload ? "reload" : "restart") \(unit)
             else systemctl start \(unit); fi
             """
     }
 
-    /// Reloads systemd's files only where it must: that takes a second on a busy host.
-    private static func enable(_ unit: String) -> String {
-        """
-        if [ "$(systemctl is-enabled \(unit) 2>/dev/null || true)" != enabled ]; then
-          systemctl -q enable --no-reload \(unit); fi
-        if [ "$(systemctl show -p NeedDaemonReload --value \(unit))" != no ]; then systemctl daemon-reload; fi
-        if systemctl -q is-failed \(unit); then systemctl reset-failed \(unit); fi
-        """
+    /// Reloads systemd's files only where it must: that takes a second on a busy host. systemd does not say so of a drop-in
+    /// whose folder is new, so what it has read is looked at, too.
+    private static func enable(_ unit: String, inputs: String? = nil) -> String {
+        let wanted = inputs.map { "\(ResourceSpecification.Unit.inputsVariable)=\($0)" } ?? ""
+        return """
+            if [ "$(systemctl is-enabled \(unit) 2>/dev/null || true)" != enabled ]; then
+              systemctl -q enable --no-reload \(unit); fi
+            known=$(systemctl show -p NeedDaemonReload -p Environment \(unit))
+            case $known in
+              *NeedDaemonReload=no*\(wanted)* | *\(wanted)*NeedDaemonReload=no*) ;;
+              *) systemctl daemon-reload;;
+            esac
+            if systemctl -q is-failed \(unit); then systemctl reset-failed \(unit); fi
+            """
     }
 
     /// The same for PostgreSQL, which takes most settings by a reload, and says itself when it needs more.
-    static func databaseUnit(_ name: String) -> String {
-        let unit = ShellQuoting.quoted(name)
+    static func databaseUnit(_ specification: ResourceSpecification.Unit) -> String {
+        let unit = ShellQuoting.quoted(specification.name)
+        let inputs = specification.inputs ?? ""
+        let inputsSetting = DatabaseProbe.inputsSetting
         return """
             \(enable(unit))
             if systemctl -q is-active \(unit); then
               systemctl reload \(unit)
-              sleep 1
-              pending=$(cd / && runuser -u postgres -- psql -XAtqc 'select count(*) from pg_settings where pending_restart' \
-                2>/dev/null || echo unknown)
+              for i in $(seq 20); do # it reads its files a moment after it was told to
+                pending=$(cd / && runuser -u postgres -- psql -XAtqc "select case current_setting('\(inputsSetting)', true)
+                  when '\(inputs)' then count(*)::text else 'unread' end from pg_settings where pending_restart" \
+                  2>/dev/null || echo unknown)
+                if [ "$pending" != unread ]; then break; fi
+                sleep 0.1
+              done
               if [ "$pending" != 0 ]; then systemctl restart \(unit); fi
             else systemctl start \(unit); fi
             """

@@ -3,6 +3,8 @@ import FoundationEssentials
 /// One host reached by OpenSSH. All calls share one connection (a control master), opened by ``open()``.
 package struct SSHConnection: HostConnection {
     static let connectTimeoutSeconds = 10
+    /// A shared connection without a call ends by itself after so long: one that a killed run left, too.
+    static let idleSeconds = 60
     static let uploadTimeout = Duration.seconds(300)
     /// ssh's own failures, as opposed to the remote command's, have this status.
     static let transportFailure: Int32 = 255
@@ -20,7 +22,7 @@ package struct SSHConnection: HostConnection {
 
     /// Opens the shared connection; an open one is kept.
     package func open() async throws {
-        let arguments = base + ["-M", "-N", "-f", "-o", "ControlPersist=yes", target.address]
+        let arguments = base + ["-M", "-N", "-f", "-o", "ControlPersist=\(Self.idleSeconds)", target.address]
         if try await isOpen() { return }
         let result = try await command(arguments, timeout: .seconds(Self.connectTimeoutSeconds + 10)).run()
         guard result.status == 0 else {
@@ -67,10 +69,29 @@ package struct SSHConnection: HostConnection {
     }
 
     /// The script as bash reads it: parsed whole before its first command runs, with nothing left for a command in it to
-    /// read from standard input.
+    /// read from standard input. While it runs it holds a share of a lock on the host, see ``awaitOthers``.
     static func wrapped(_ script: String) -> String {
-        "cellwright_main() {\nset -eu\n\(script)\n}\ncellwright_main </dev/null\n"
+        """
+        cellwright_main() {
+        set -eu
+        \(script)
+        }
+        if [ -w /run/lock ]; then exec 9>>\(hostLock); flock -s 9; fi
+        cellwright_main </dev/null
+
+        """
     }
+
+    static let hostLock = "/run/lock/cellwright"
+    /// How long scripts of a run that was killed may take to end.
+    static let othersLimit = Duration.seconds(90)
+
+    /// Returns when no script of an earlier run is at work on the host; at the latest after a minute, for nothing that a
+    /// script of ours does takes longer but the installing of packages, which may be done twice.
+    static let awaitOthers = """
+        exec 9>&-
+        flock --exclusive --wait 60 \(hostLock) true || true
+        """
 
     /// What a host runs to take a file. Nothing in it is secret: it is visible in the host's process list.
     static func receiver(digest: String, destination: String, mode: String, owner: String) -> String {

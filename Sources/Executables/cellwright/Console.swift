@@ -1,4 +1,5 @@
 import ArgumentParser
+import Deployer
 import FoundationEssentials
 import Primitives
 import SystemPackage
@@ -26,10 +27,15 @@ enum Console {
     }
 }
 
-/// Exit statuses that scripts may rely on. Wrong usage is 64, by the argument parser.
+/// Exit statuses that scripts may rely on; 0 is that all was done, wrong usage is 64, by the argument parser.
 extension ExitCode {
     static let failed = ExitCode(1)
+    /// A plan that would change something.
     static let changes = ExitCode(2)
+    /// Nothing was begun: another run holds the lock, or what was asked for is not allowed.
+    static let refused = ExitCode(3)
+    /// Some of it was done and the rest was not; the same command goes on.
+    static let partial = ExitCode(4)
     static let invalidTopology = ExitCode(65)
 }
 
@@ -51,7 +57,15 @@ func reportingErrors(json: Bool, _ body: () async throws -> Void) async throws {
     } catch {
         let text = ErrorChain(error).description
         if json { try Console.out(json: ErrorDocument(text)) } else { Console.error("error: \(text)") }
-        throw ExitCode.failed
+        throw exitCode(of: error)
+    }
+}
+
+private func exitCode(of error: any Error) -> ExitCode {
+    switch error {
+    case is ExclusiveLock.Held, is RemovalFailure: .refused
+    case let failure as ApplyFailure: failure.isPartial ? .partial : .failed
+    default: .failed
     }
 }
 
