@@ -66,15 +66,8 @@ package struct Deployment: Sendable {
     }
 
     func withHosts<Result>(_ body: (HostPool) async throws -> Result) async throws -> Result {
-        let hosts = try await HostPool.open(settings.targets)
-        do {
-            let result = try await body(hosts)
-            await hosts.close()
-            return result
-        } catch {
-            await hosts.close()
-            throw error
-        }
+        // Connections stay open for a while, for the next run: see SSHConnection.idleSeconds.
+        try await body(try await HostPool.open(settings.targets))
     }
 
     func survey(_ hosts: HostPool, inputs: DesiredState.Inputs) async throws -> Survey {

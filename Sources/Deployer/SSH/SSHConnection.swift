@@ -17,16 +17,35 @@ package struct SSHConnection: HostConnection {
     /// - Parameter controlFolder: a private folder with a short path (the limit for sockets is 107 bytes).
     package init(target: SSHTarget, controlFolder: String) {
         self.target = target
-        controlPath = "\(controlFolder)/\(target.name)"
+        // Distinct for every way to log in, and short: an address may lead to another machine by another key or jump host.
+        let way = target.arguments(controlPath: "").joined(separator: " ") + " " + target.address
+        controlPath = "\(controlFolder)/\(Digest.of(way).prefix(16))"
     }
 
-    /// Opens the shared connection; an open one is kept.
+    /// Opens the shared connection; one that is open and leads somewhere is kept.
     package func open() async throws {
+        if FileSystem.exists(controlPath) {
+            if try await answers() { return }
+            await close()
+            try FileSystem.remove(controlPath)
+        }
         let arguments = base + ["-M", "-N", "-f", "-o", "ControlPersist=\(Self.idleSeconds)", target.address]
-        if try await isOpen() { return }
         let result = try await command(arguments, timeout: .seconds(Self.connectTimeoutSeconds + 10)).run()
-        guard result.status == 0 else {
+        guard result.status == 0 || isTaken(result) else {
             throw HostFailure(host: name, what: "connect", reason: .unreachable(result.complaint))
+        }
+    }
+
+    /// Another run opened the same connection at the same moment.
+    private func isTaken(_ result: CommandResult) -> Bool {
+        result.complaint.contains("ControlSocket") && FileSystem.exists(controlPath)
+    }
+
+    private func answers() async throws -> Bool {
+        do {
+            return try await command(base + [target.address, "--", "true"], timeout: .seconds(3)).run().status == 0
+        } catch is CommandFailure {
+            return false
         }
     }
 
@@ -37,10 +56,6 @@ package struct SSHConnection: HostConnection {
         } catch {
             // Nothing to end.
         }
-    }
-
-    package func isOpen() async throws -> Bool {
-        try await command(base + ["-O", "check", target.address], timeout: .seconds(5)).run().status == 0
     }
 
     package func run(_ script: String, timeout: Duration) async throws -> CommandResult {
