@@ -66,7 +66,8 @@ struct ActionPerformer: Sendable {
         case .unit(let unit):
             let script =
                 unit.name.hasPrefix("postgresql@")
-                ? HostScript.databaseUnit(unit.name) : HostScript.unit(unit.name, reload: action.effect == .reload)
+                ? HostScript.databaseUnit(unit.name, inputs: unit.inputs)
+                : HostScript.unit(unit.name, inputs: unit.inputs, reload: action.effect == .reload)
             try await host.check("start \(unit.name)", script, timeout: Self.unitTimeout)
         case .gate(_, let endpoint): try await wait(for: endpoint, unit: action.resource.name, on: host)
         default: preconditionFailure("\(action.id) is nothing on a host")
