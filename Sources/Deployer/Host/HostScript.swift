@@ -85,44 +85,49 @@ enum HostScript {
     }
 
     /// Makes a unit run with what is on the disk now: enabled, started or, when it runs, restarted or reloaded.
-    static func unit(_ specification: ResourceSpecification.Unit, reload: Bool) -> String {
-        let unit = ShellQuoting.quoted(specification.name)
+    static func unit(_ name: String, inputs: String?, effect: PlanEffect) -> String {
+        let unit = ShellQuoting.quoted(name)
+        let change =
+            switch effect {
+            case .none: "true"
+            case .reload: "systemctl reload \(unit)"
+            case .create, .restart, .replace, .destroy: "systemctl restart \(unit)"
+            }
         return """
-            \(enable(unit, inputs: specification.inputs))
-            if systemctl -q is-active \(unit); then systemctl \(reload ? "reload" : "restart") \(unit)
+            \(enable(unit, inputs: inputs))
+            if systemctl -q is-active \(unit); then \(change)
             else systemctl start \(unit); fi
             """
     }
 
-    /// Reloads systemd's files only where it must: that takes a second on a busy host. systemd does not say so of a drop-in
-    /// whose folder is new, so what it has read is looked at, too.
-    private static func enable(_ unit: String, inputs: String? = nil) -> String {
-        let wanted = inputs.map { "\(ResourceSpecification.Unit.inputsVariable)=\($0)" } ?? ""
+    /// Reloads systemd's files only where it must: that takes a second on a busy host. systemd does not always notice
+    /// a drop-in in a folder that is younger than its last look, so the inputs that it knows are compared as well.
+    private static func enable(_ unit: String, inputs: String?) -> String {
+        let wanted = ShellQuoting.quoted(
+            inputs.map { "\(ResourceSpecification.Unit.inputsVariable)=\($0)" } ?? "")
         return """
             if [ "$(systemctl is-enabled \(unit) 2>/dev/null || true)" != enabled ]; then
               systemctl -q enable --no-reload \(unit); fi
-            known=$(systemctl show -p NeedDaemonReload -p Environment \(unit))
-            case $known in
-              *NeedDaemonReload=no*\(wanted)* | *\(wanted)*NeedDaemonReload=no*) ;;
-              *) systemctl daemon-reload;;
-            esac
+            if [ "$(systemctl show -p NeedDaemonReload --value \(unit))" != no ] ||
+               [ "$(systemctl show -p UnitFileState --value \(unit))" != enabled ]; then systemctl daemon-reload
+            else case "$(systemctl show -p Environment --value \(unit))" in
+              *\(wanted)*) ;; *) systemctl daemon-reload;; esac; fi
             if systemctl -q is-failed \(unit); then systemctl reset-failed \(unit); fi
             """
     }
 
     /// The same for PostgreSQL, which takes most settings by a reload, and says itself when it needs more.
-    static func databaseUnit(_ specification: ResourceSpecification.Unit) -> String {
-        let unit = ShellQuoting.quoted(specification.name)
-        let inputs = specification.inputs ?? ""
-        let inputsSetting = DatabaseProbe.inputsSetting
+    static func databaseUnit(_ name: String, inputs: String?) -> String {
+        let unit = ShellQuoting.quoted(name)
+        let pending =
+            "select case current_setting('\(DatabaseProbe.inputsSetting)', true) when '\(inputs ?? "")' "
+            + "then count(*)::text else 'unread' end from pg_settings where pending_restart"
         return """
-            \(enable(unit))
+            \(enable(unit, inputs: nil))
             if systemctl -q is-active \(unit); then
               systemctl reload \(unit)
               for i in $(seq 20); do # it reads its files a moment after it was told to
-                pending=$(cd / && runuser -u postgres -- psql -XAtqc "select case current_setting('\(inputsSetting)', true)
-                  when '\(inputs)' then count(*)::text else 'unread' end from pg_settings where pending_restart" \
-                  2>/dev/null || echo unknown)
+                pending=$(cd / && runuser -u postgres -- psql -XAtqc "\(pending)" 2>/dev/null || echo unknown)
                 if [ "$pending" != unread ]; then break; fi
                 sleep 0.1
               done
