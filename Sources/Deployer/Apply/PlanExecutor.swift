@@ -51,6 +51,7 @@ package struct PlanExecutor: Sendable {
         _ actions: [PlanAction], perform: @escaping @Sendable (PlanAction) async throws -> Void
     ) async throws -> Report {
         var graph = ActionGraph(actions, limits: limits)
+        announce(actions)
         var unreachable: Set<String> = []
         try await withThrowingTaskGroup(of: Ending.self) { group in
             while !graph.isFinished {
@@ -77,6 +78,8 @@ package struct PlanExecutor: Sendable {
     ) async throws -> Ending {
         try note(action, .started)
         try faults.pass()
+        reporter.report(
+            ProgressEvent(.begun, action.what, host: action.host?.text, cell: action.cell?.description))
         do {
             try await reporter.step(action.what, host: action.host?.text, cell: action.cell?.description) {
                 try await perform(action)
@@ -96,6 +99,23 @@ package struct PlanExecutor: Sendable {
     private static func isUnreachable(_ error: any Error) -> Bool {
         guard let failure = error as? HostFailure, case .unreachable = failure.reason else { return false }
         return true
+    }
+
+    /// How many steps each cell has, and each host beside them.
+    private func announce(_ actions: [PlanAction]) {
+        struct Place: Hashable {
+            let host: String?
+            let cell: String?
+        }
+        let places = actions.map { action in
+            Place(host: action.cell == nil ? action.host?.text : nil, cell: action.cell?.description)
+        }
+        let counts = Dictionary(grouping: places) { $0 }.mapValues(\.count)
+        for (place, count) in counts.sorted(by: {
+            ($0.key.cell ?? "", $0.key.host ?? "") < ($1.key.cell ?? "", $1.key.host ?? "")
+        }) {
+            reporter.report(ProgressEvent(.planned, "\(count) steps", host: place.host, cell: place.cell, count: count))
+        }
     }
 
     private func note(_ action: PlanAction, _ outcome: Journal.Entry.Outcome, _ detail: String? = nil) throws {

@@ -26,7 +26,7 @@ struct ApplyCommand: AsyncParsableCommand {
 
     func run() async throws {
         try await reportingErrors(json: common.isJSON) {
-            let session = try DeploymentSession(common) { Console.out($0) }
+            let session = try DeploymentSession(common, isLive: true) { Console.out($0) }
             if try await session.isLabUnmade() {
                 throw UserError("the lab's hosts are not up; run `cellwright lab up` first")
             }
@@ -74,7 +74,7 @@ struct DestroyCommand: AsyncParsableCommand {
 
     func run() async throws {
         try await reportingErrors(json: common.isJSON) {
-            let session = try DeploymentSession(common) { Console.out($0) }
+            let session = try DeploymentSession(common, isLive: true) { Console.out($0) }
             let deployment = session.deployment
             let report = try await stoppable(reporter: session.reporter) { try await deployment.destroy(stop: $0) }
             if common.isJSON {

@@ -1,15 +1,29 @@
 import ArgumentParser
 import Deployer
 import FoundationEssentials
+import Glibc
 import Primitives
 import SystemPackage
 import Topology
 
 /// Standard output and error, unbuffered: whoever reads them sees a line when it is written.
 enum Console {
-    static func out(_ line: String) { write(line, to: .standardOutput) }
+    static func out(_ line: String) { write(line + "\n", to: .standardOutput) }
 
-    static func error(_ line: String) { write(line, to: .standardError) }
+    static func error(_ line: String) { write(line + "\n", to: .standardError) }
+
+    /// Text as it is on standard output.
+    static func write(_ text: String) { write(text, to: .standardOutput) }
+
+    /// Columns of the terminal that standard output is; `nil` when it is none, or one that takes no control sequences.
+    static var terminalWidth: Int? {
+        guard isatty(STDOUT_FILENO) == 1, let kind = ProcessInfo.processInfo.environment["TERM"], kind != "dumb" else {
+            return nil
+        }
+        var size = winsize()
+        guard ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 20 else { return 80 }
+        return Int(size.ws_col)
+    }
 
     /// One line of JSON on standard output.
     static func out(json value: some Encodable) throws {
@@ -18,9 +32,9 @@ enum Console {
         out(String(decoding: try encoder.encode(value), as: UTF8.self))
     }
 
-    private static func write(_ line: String, to file: FileDescriptor) {
+    private static func write(_ text: String, to file: FileDescriptor) {
         do {
-            try file.writeAll(Array((line + "\n").utf8))
+            try file.writeAll(Array(text.utf8))
         } catch {
             // Whoever read it is gone; there is nobody to tell.
         }
