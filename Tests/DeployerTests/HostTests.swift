@@ -41,6 +41,7 @@ import Topology
               case "$*" in
               "is-enabled "*) echo enabled;;
               *NeedDaemonReload*) echo no;;
+              *UnitFileState*) echo enabled;;
               *Environment*) echo "LIBVIRTD_ARGS= CELLWRIGHT_INPUTS=\(known)";;
               *is-failed*) return 1;;
               *) echo "called $*";;
@@ -48,9 +49,28 @@ import Topology
             }
             """
         let result = try await bash(
-            systemctl + "\n" + HostScript.unit("libvirtd.service", inputs: "new", reload: false))
+            systemctl + "\n" + HostScript.unit("libvirtd.service", inputs: "new", effect: .restart))
         #expect(result.standardOutput.contains("called daemon-reload") == reloads)
         #expect(result.standardOutput.contains("called restart libvirtd.service"))
+    }
+
+    @Test func aUnitThatIsOnlyToBeEnabledIsNotRestarted() async throws {
+        let systemctl = """
+            systemctl() {
+              case "$*" in
+              "is-enabled "*) echo disabled;;
+              *NeedDaemonReload*) echo no;;
+              *UnitFileState*) echo disabled;;
+              *is-failed*) return 1;;
+              *) echo "called $*";;
+              esac
+            }
+            """
+        let result = try await bash(systemctl + "\n" + HostScript.unit("x.service", inputs: "new", effect: .none))
+        #expect(
+            result.standardOutput.lines == [
+                "called -q enable --no-reload x.service", "called daemon-reload", "called -q is-active x.service",
+            ])
     }
 
     @Test func whatAHostHasIsReadFromItsAnswer() {
