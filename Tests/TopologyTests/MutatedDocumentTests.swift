@@ -22,7 +22,7 @@ struct MutatedDocumentTests {
             for _ in 0..<Int.random(in: 1...4, using: &numbers) { Self.spoil(&scalars, using: &numbers) }
             var text = String.UnicodeScalarView()
             text.append(contentsOf: scalars)
-            let lines = text.count { $0 == "\n" } + 2
+            let lines = text.count { ["\n", "\r", "\u{85}", "\u{2028}", "\u{2029}"].contains($0) } + 2
             do throws(InvalidTopology) {
                 _ = try TopologyDocument.read(String(text), file: "t")
             } catch {
