@@ -191,6 +191,7 @@ struct ActionPerformer: Sendable {
                 "bus": .object([
                     "host": .string(bus.host), "port": .integer(Int64(bus.port)), "vhost": .string(bus.vhost),
                     "user": .string(bus.user), "password": .string(try secrets.value(mapping.password).reveal()),
+                    "tls": .bool(bus.tls != nil),
                 ]),
             ]), what: "map cell \(mapping.child)")
     }
@@ -218,7 +219,7 @@ struct ActionPerformer: Sendable {
         let passwords = UserPasswords(settings: settings, secrets: secrets)
         let name = BootstrapDocument.administratorName
         let client = try await CloudClient.login(
-            url: settings.topology.publicURL, user: name,
+            url: settings.topology.publicURL, authority: settings.authorityPath, user: name,
             password: try passwords.password(of: passwords.administrator), project: name)
         let file = FileSystem.resolve(image.file, in: settings.topologyFolder)
         guard FileSystem.exists(file) else {

@@ -321,7 +321,7 @@ package struct DevCloud: Sendable {
     private func waitUntilHostsAreUp(_ count: Int) async throws {
         let admin = BootstrapDocument.administratorName
         let client = try await CloudClient.login(
-            url: layout.url, user: admin, password: try administratorPassword(), project: admin)
+            url: layout.url, authority: nil, user: admin, password: try administratorPassword(), project: admin)
         let areUp = try await poll(every: .milliseconds(100), for: Self.healthLimit) {
             let hosts = try await client.list("/compute/v2.1/os-hypervisors", key: "hypervisors")
             return hosts.filter { $0["state"]?.string == "up" }.count >= count

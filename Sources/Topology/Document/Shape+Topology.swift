@@ -7,6 +7,7 @@ extension Shape {
         case .topology: topology
         case .lab: lab
         case .api: api
+        case .certificates: certificates
         case .root: root
         case .cell: cell
         case .host: host
@@ -36,6 +37,11 @@ extension Shape {
             .optional(
                 .lab, .shape(.lab), "Make the hosts as containers on this machine. Left out: hosts that exist already."),
             .optional(.api, .shape(.api), "Where the REST services answer."),
+            .optional(
+                .tls, .choice(Topology.TLSMode.allCases.map(\.rawValue)),
+                "Encrypted and verified connections everywhere. auto unless given: on unless everything is on loopback."
+            ),
+            .optional(.certificates, .shape(.certificates), "How long certificates last."),
             .optional(.defaults, .shape(.defaults), "What hosts have unless they or their cell say otherwise."),
             .optional(.hosts, .list(hostEntry), "Machines outside the cells, for control planes."),
             .optional(.root, .shape(.root), "The root cell."),
@@ -63,6 +69,18 @@ extension Shape {
             .optional(
                 .port, .integer(ports), "The one port of all services. \(Topology.API.defaultPort) unless given."),
             .optional(.publicURL, .text(.webURL), "What users are told. Made of host and port unless given."),
+        ])
+
+    private static let certificates = Shape(
+        "certificates", "How long the certificates of processes and servers last. The tool makes and renews them.",
+        [
+            .optional(
+                .validDays, .integer(1...3650),
+                "Days from making to end. \(Topology.CertificateSettings.defaultValidDays) unless given."),
+            .optional(
+                .renewDays, .integer(0...3650),
+                "An apply renews what has at most so many days left. \(Topology.CertificateSettings.defaultRenewDays) unless given."
+            ),
         ])
 
     private static let root = Shape(

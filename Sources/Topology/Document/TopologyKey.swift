@@ -2,7 +2,7 @@
 enum TopologyKey: String, Sendable, CaseIterable {
     case address, api, apiVersion, availabilityZone
     case bootstrap, broker
-    case capacity, cells, cidr, control
+    case capacity, cells, certificates, cidr, control
     case database, defaults, description, diskFormat, diskGiB, dns, driver
     case existing
     case file, flavors
@@ -14,10 +14,11 @@ enum TopologyKey: String, Sendable, CaseIterable {
     case managementPort, managementURL, memoryMiB
     case name, network, networks
     case passwordEnv, passwordFile, port, project, projects, publicURL
-    case region, roles, root
+    case region, renewDays, roles, root
     case shared, ssh
+    case tls
     case uri, url, user, users
-    case vcpus, virtType
+    case validDays, vcpus, virtType
 }
 
 /// The same for other modules' tests and tools.

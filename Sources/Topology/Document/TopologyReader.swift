@@ -52,6 +52,10 @@ struct TopologyReader {
         problems += bootstrap.problems + servers.problems
         return Topology(
             name: node[.name]?.text ?? "", region: node[.region]?.text ?? Topology.defaultRegion, lab: lab, api: api,
+            tls: node[.tls]?.text.flatMap(Topology.TLSMode.init) ?? .auto,
+            certificates: .init(
+                validDays: node[.certificates]?[.validDays]?.integer ?? Topology.CertificateSettings.defaultValidDays,
+                renewDays: node[.certificates]?[.renewDays]?.integer ?? Topology.CertificateSettings.defaultRenewDays),
             root: .init(
                 path: .root, controlHosts: control, database: database, broker: broker, content: .children(cells)),
             machines: machines, bootstrap: objects)

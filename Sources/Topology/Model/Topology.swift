@@ -13,6 +13,9 @@ package struct Topology: Sendable, Equatable, Codable {
     /// Present when the hosts are to be made as containers on this machine.
     package var lab: Lab?
     package var api: API
+    /// Whether connections between hosts and of users are encrypted and verified.
+    package var tls: TLSMode
+    package var certificates: CertificateSettings
     /// The root cell, path `/`, with the whole tree below it. It has no hosts.
     package var root: Cell
     /// Hosts listed outside any cell: machines for control planes. Compute hosts are in their leaf cell.
@@ -20,12 +23,15 @@ package struct Topology: Sendable, Equatable, Codable {
     package var bootstrap: Bootstrap
 
     package init(
-        name: String, region: String, lab: Lab?, api: API, root: Cell, machines: [Host], bootstrap: Bootstrap
+        name: String, region: String, lab: Lab?, api: API, tls: TLSMode = .auto,
+        certificates: CertificateSettings = CertificateSettings(), root: Cell, machines: [Host], bootstrap: Bootstrap
     ) {
         self.name = name
         self.region = region
         self.lab = lab
         self.api = api
+        self.tls = tls
+        self.certificates = certificates
         self.root = root
         self.machines = machines
         self.bootstrap = bootstrap
