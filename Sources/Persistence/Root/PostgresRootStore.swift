@@ -52,7 +52,8 @@ extension PostgresRootStore {
     package func cells() async throws -> [CellMapping] {
         let rows = try await pool.query(
             """
-            select path, bus, is_enabled, last_sequence, health, reason, since, heartbeat
+            select path, bus, is_enabled, last_sequence, health, reason, since,
+                nullif(heartbeat, 'null'::jsonb) as heartbeat
             from directory.cells order by path
             """)
         return try rows.map { row in

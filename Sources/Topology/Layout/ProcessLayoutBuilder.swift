@@ -75,7 +75,7 @@ struct ProcessLayoutBuilder {
             secrets: [.database(.root), user.secret, .tokenKey],
             .api(
                 .init(
-                    listen: .init(host: topology.api.listenAddress, port: topology.api.port),
+                    listen: .init(host: topology.api.listenAddress(on: host), port: topology.api.port),
                     tls: tls(of: .api, suffix: ""), publicURL: topology.publicURL, region: topology.region,
                     database: database(topology.root, .api), bus: bus(topology.root, user, .api),
                     tokenKeyFile: secretFile(.tokenKey).path, imageDirectory: ProcessLayout.Paths.images,

@@ -1,9 +1,7 @@
-import CloudModel
-
 extension Topology {
-    /// When connections are encrypted and both sides show certificates of the cloud's own authority.
+    /// The file's `tls`.
     package enum TLSMode: String, Sendable, Codable, CaseIterable {
-        /// Unless everything is on loopback.
+        /// On when anything of the cloud listens or is reached off this machine's loopback.
         case auto
         case on, off
     }
@@ -23,17 +21,22 @@ extension Topology {
         }
     }
 
-    /// Whether the cloud's connections are encrypted. Addresses that are not known yet count as not loopback.
+    /// Whether the API, brokers and databases are reached over TLS only.
+    ///
+    /// Needs the hosts' addresses (``withLabAddresses(existing:)``); a lab is never on loopback.
     package var usesTLS: Bool {
         switch tls {
-        case .on: true
-        case .off: false
-        case .auto: !Self.isLoopback(api.listenAddress) || !hosts.allSatisfy { Self.isLoopback($0.reachableAt) }
+        case .on: return true
+        case .off: return false
+        case .auto: break
         }
+        if lab != nil { return true }
+        return !api.listenAddresses.allSatisfy(Self.isLoopback) || !hosts.allSatisfy { Self.isLoopback($0.reachableAt) }
     }
 
-    private static func isLoopback(_ address: String) -> Bool {
-        if address == "localhost" { return true }
-        return IPv4Address(address) != nil && address.hasPrefix("127.")
+    /// `127.0.0.0/8` and `localhost`. A wildcard address listens everywhere, so it is not.
+    static func isLoopback(_ address: String) -> Bool {
+        if let number = IPv4Address(address)?.number { return number >> 24 == 127 }
+        return address.lowercased() == "localhost"
     }
 }
