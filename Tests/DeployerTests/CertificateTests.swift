@@ -1,3 +1,4 @@
+import CloudModel
 import Crypto
 import FoundationEssentials
 import Primitives

@@ -33,10 +33,9 @@ struct SecureConnectionTests {
 
     @Test func `a session is encrypted`() async throws {
         try await withSecurePool { pool async throws in
-            let rows = try await pool.query("select ssl, version from pg_stat_ssl where pid = pg_backend_pid()")
-            let row = try #require(rows.first)
-            #expect(try row.decode("ssl", as: Bool.self))
-            #expect(["TLSv1.2", "TLSv1.3"].contains(try row.decode("version", as: String.self)))
+            let version = try await pool.query("select version from pg_stat_ssl where ssl and pid = pg_backend_pid()")
+                .scalar(as: String.self)
+            #expect(["TLSv1.2", "TLSv1.3"].contains(version))
         }
     }
 
@@ -44,10 +43,10 @@ struct SecureConnectionTests {
     func `an answer of any size arrives whole`(bytes: Int) async throws {
         try await withSecurePool { pool async throws in
             for _ in 0..<10 {
-                let text = try await pool.query("select repeat('x', \(bytes)) as text").scalar(as: String.self)
+                let text = try await pool.query("select repeat('x', \(bytes)::int) as text").scalar(as: String.self)
                 #expect(text?.utf8.count == bytes)
             }
-            let rows = try await pool.query("select repeat('y', \(bytes / 100)) from generate_series(1, 200)")
+            let rows = try await pool.query("select repeat('y', \(bytes / 100)::int) from generate_series(1, 200)")
             #expect(rows.count == 200)
         }
     }

@@ -120,7 +120,7 @@ package struct Deployment: Sendable {
     }
 
     /// Digests of our executables and secrets. When `creating`, missing secrets are made; else they count as empty.
-    private func inputs(creating: Bool) async throws -> DesiredState.Inputs {
+    func inputs(creating: Bool) async throws -> DesiredState.Inputs {
         let layout = ProcessLayout(settings.topology)
         let names = Set(layout.processes.map(\.binary)).sorted()
         let binaries = binaries

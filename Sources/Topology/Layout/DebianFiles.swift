@@ -1,11 +1,11 @@
 import CloudModel
 
 /// Texts of configuration files of Debian's packages, as the tool writes them.
-enum DebianFiles {
+package enum DebianFiles {
     /// PostgreSQL's version in Debian 12.
-    static let postgresVersion = 15
-    static let postgresFolder = "/etc/postgresql/\(postgresVersion)/main"
-    static let postgresUnit = "postgresql@\(postgresVersion)-main.service"
+    package static let postgresVersion = 15
+    package static let postgresFolder = "/etc/postgresql/\(postgresVersion)/main"
+    package static let postgresUnit = "postgresql@\(postgresVersion)-main.service"
     static let rabbitUnit = "rabbitmq-server.service"
     static let libvirtUnit = "libvirtd.service"
 
