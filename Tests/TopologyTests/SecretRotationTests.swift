@@ -77,7 +77,7 @@ struct SecretRotationTests {
                 "tls.api.control-1", "tls.postgresql.control-1", "tls.rabbitmq.control-1",
                 "tls.supervisor-root.control-1",
             ])
-        #expect(names(.cloud).count == 11)
+        #expect(names(.cloud).count == 12)
     }
 
     @Test("without TLS there are no certificates, and nobody is told of any")

@@ -42,16 +42,16 @@ package struct SecretRotation: Sendable, Equatable {
     package let replacements: [Replacement]
 
     package init(_ topology: Topology, layout: ProcessLayout, scope: Scope) {
-        var readers: [SecretName: [Reader]] = [:]
+        var filesOf: [SecretName: [Reader]] = [:]
         for process in layout.processes {
             for file in process.secrets {
-                readers[file.name, default: []].append(
+                filesOf[file.name, default: []].append(
                     Reader(host: process.host, path: file.path, owner: process.account))
             }
         }
         func readers(of secret: SecretName) -> [Reader] {
             var seen: Set<Reader> = []
-            return (readers[secret] ?? []).filter { seen.insert($0).inserted }
+            return (filesOf[secret] ?? []).filter { seen.insert($0).inserted }
         }
         var found: [Replacement] = []
         for cell in topology.cells {
@@ -80,9 +80,12 @@ package struct SecretRotation: Sendable, Equatable {
         case .cloud: return layout.certificates
         case .host(let host): return layout.certificates.filter { $0.host == host }
         case .cell(let path):
-            let own = layout.processes.filter { $0.cell == path }.compactMap(\.certificate)
-            return (own + (path.isRoot ? layout.databaseCertificates.values + layout.brokerCertificates.values : []))
-                .sorted { $0.name < $1.name }
+            var own = layout.processes.filter { $0.cell == path }.compactMap(\.certificate)
+            if path.isRoot {
+                own += Array(layout.databaseCertificates.values)
+                own += Array(layout.brokerCertificates.values)
+            }
+            return own.sorted { $0.name < $1.name }
         }
     }
 }
