@@ -207,7 +207,8 @@ let package = Package(
         executable(
             "cellwright-api",
             [
-                "IdentityAPI", "ImageAPI", "NetworkAPI", "ComputeAPI", "CellsAPI", "HTTPKit", "Persistence", "PostgresClient",
+                "IdentityAPI", "ImageAPI", "NetworkAPI", "ComputeAPI", "CellsAPI", "HTTPKit", "Persistence",
+                "PostgresClient",
                 "ServerLifecycle", "CellProtocol", "CloudModel", "MessageBus", "ServiceKit", "Primitives", "BusSetup",
                 "DatabaseSetup", lifecycle, systemPackage,
             ]),

@@ -10,7 +10,7 @@ struct SecureConnectionTests {
     private func withSecurePool(
         _ change: (inout PostgresConfiguration) -> Void = { _ in }, _ body: (PostgresPool) async throws -> Void
     ) async throws {
-        let server = try PrivatePostgres.shared()
+        let server = try await PrivatePostgres.shared()
         let database = try await server.createDatabase().database
         var configuration = try server.secureConfiguration(database: database)
         change(&configuration)
@@ -77,19 +77,19 @@ struct SecureConnectionTests {
 
     @Test func `a server of another authority is refused`() async throws {
         let stranger = try TestAuthority()
-        var configuration = try PrivatePostgres.shared().secureConfiguration(database: "postgres")
+        var configuration = try await PrivatePostgres.shared().secureConfiguration(database: "postgres")
         configuration.transportSecurity = .verified(rootCertificate: stranger.path)
         #expect(await failure(configuration).contains("certificate verify failed"))
     }
 
     @Test func `a server of another name is refused`() async throws {
-        var configuration = try PrivatePostgres.shared().secureConfiguration(database: "postgres")
+        var configuration = try await PrivatePostgres.shared().secureConfiguration(database: "postgres")
         configuration.host = "localhost"
         #expect(await failure(configuration).contains("does not match host name \"localhost\""))
     }
 
     @Test func `an expired certificate is refused, and its successor is taken without a restart`() async throws {
-        let server = try PrivatePostgres.separate()
+        let server = try await PrivatePostgres.separate()
         let authority = try TestAuthority.shared()
         try server.serve(try authority.certificate("s", addresses: TestAuthority.serverAddresses, days: 1, age: 3))
         let configuration = try server.secureConfiguration(database: "postgres")
@@ -101,7 +101,7 @@ struct SecureConnectionTests {
     }
 
     @Test func `whoever is refused with the first password tries the second`() async throws {
-        var configuration = try PrivatePostgres.shared().secureConfiguration(database: "postgres")
+        var configuration = try await PrivatePostgres.shared().secureConfiguration(database: "postgres")
         configuration.password = .box(PasswordBox([Secret("old"), PrivatePostgres.superuserPassword]))
         let pool = PostgresPool(configuration)
         #expect(try await pool.query("select 1").count == 1)
@@ -111,7 +111,7 @@ struct SecureConnectionTests {
     }
 
     @Test func `a password is looked up for every session, and open sessions stay`() async throws {
-        let server = try PrivatePostgres.separate()
+        let server = try await PrivatePostgres.separate()
         let administration = PostgresPool(server.configuration(database: "postgres"))
         _ = try await administration.query("create role rotated login password 'first'")
         let box = PasswordBox([Secret("first")])
