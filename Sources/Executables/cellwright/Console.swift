@@ -1,5 +1,6 @@
 import ArgumentParser
 import FoundationEssentials
+import Glibc
 import Primitives
 import SystemPackage
 import Topology
@@ -16,6 +17,9 @@ enum Console {
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         out(String(decoding: try encoder.encode(value), as: UTF8.self))
     }
+
+    /// Empties the screen of a terminal; other outputs get an empty line.
+    static func clear() { out(isatty(1) == 1 ? "\u{1B}[H\u{1B}[2J" : "") }
 
     private static func write(_ line: String, to file: FileDescriptor) {
         do {
