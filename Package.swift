@@ -194,11 +194,14 @@ let package = Package(
             ]),
 
         // Executables: the only places that name adapters
-        executable("cellwright", ["Deployer", "Topology", "CloudModel", "ServiceKit", "Primitives", systemPackage, unixSignals]),
+        executable(
+            "cellwright",
+            ["Deployer", "Topology", "CloudModel", "ServiceKit", "Primitives", systemPackage, unixSignals]),
         executable(
             "cellwright-api",
             [
-                "IdentityAPI", "ImageAPI", "NetworkAPI", "ComputeAPI", "CellsAPI", "HTTPKit", "Persistence", "PostgresClient",
+                "IdentityAPI", "ImageAPI", "NetworkAPI", "ComputeAPI", "CellsAPI", "HTTPKit", "Persistence",
+                "PostgresClient",
                 "ServerLifecycle", "CellProtocol", "CloudModel", "MessageBus", "ServiceKit", "Primitives", "BusSetup",
                 "DatabaseSetup", lifecycle, systemPackage,
             ]),
@@ -250,8 +253,8 @@ let package = Package(
         tests(
             "EndToEndTests",
             [
-                "CloudHarness", "Deployer", "MessageBus", "PostgresClient", "Primitives", "RabbitMQTransport",
-                "TestSupport", subprocess, systemPackage,
+                "CloudHarness", "CloudModel", "Deployer", "MessageBus", "PostgresClient", "Primitives",
+                "RabbitMQTransport", "TestSupport", subprocess, systemPackage,
             ]),
         tests("CloudModelTests", ["CloudModel", "Primitives"]),
         tests("PlacementCoreTests", ["PlacementCore", "CloudModel", "Primitives"]),

@@ -75,6 +75,11 @@ package struct CellsClient: Sendable {
 
     // MARK: Requests
 
+    /// The objects under `key` of a list of the compute API.
+    func compute(_ path: String, key: String) async throws -> [JSONValue] {
+        try await translating { try await cloud.list("/compute/v2.1\(path)", key: key) }
+    }
+
     private func one(_ method: CloudClient.Method, _ path: CellPath, body: JSONValue?) async throws -> CellReport {
         guard !path.isRoot else { throw CellsFailure.refused("the root cell itself holds no servers") }
         do {
@@ -96,9 +101,7 @@ package struct CellsClient: Sendable {
 
     private func named(_ name: String) async throws -> ServerReport {
         let pattern = Self.escaped("^" + RegularText.quoted(name) + "$")
-        let found = try await translating {
-            try await cloud.list("/compute/v2.1/servers?all_tenants=1&limit=20&name=\(pattern)", key: "servers")
-        }
+        let found = try await compute("/servers?all_tenants=1&limit=20&name=\(pattern)", key: "servers")
         guard let first = found.first?["id"]?.string else { throw CellsFailure.unknown("server \(name)", nearest: nil) }
         guard found.count == 1 else {
             let ids = found.compactMap { $0["id"]?.string }.joined(separator: ", ")

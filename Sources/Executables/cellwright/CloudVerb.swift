@@ -49,3 +49,22 @@ struct ReasonOption: ParsableArguments {
         }
     }
 }
+
+extension ExitCode {
+    /// There is no cell, host, server or process of that name.
+    static let unknownName = ExitCode(5)
+    /// The cloud does not answer, or does not take the administrator's password.
+    static let cloudSilent = ExitCode(6)
+}
+
+extension CellsFailure {
+    /// The exit status that scripts may rely on.
+    var exitCode: ExitCode {
+        switch self {
+        case .unknown: .unknownName
+        case .unreachable, .unauthorized: .cloudSilent
+        case .refused: ExitCode(3)
+        case .unavailable, .failed: .failed
+        }
+    }
+}

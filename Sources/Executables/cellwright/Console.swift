@@ -1,4 +1,5 @@
 import ArgumentParser
+import Deployer
 import FoundationEssentials
 import Glibc
 import Primitives
@@ -16,6 +17,11 @@ enum Console {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         out(String(decoding: try encoder.encode(value), as: UTF8.self))
+    }
+
+    /// The same where nothing can be thrown: what can't be written as JSON is told on standard error.
+    static func outOrNothing(json value: some Encodable) {
+        do { try out(json: value) } catch { Console.error("error: \(error)") }
     }
 
     /// Empties the screen of a terminal; other outputs get an empty line.
@@ -55,7 +61,7 @@ func reportingErrors(json: Bool, _ body: () async throws -> Void) async throws {
     } catch {
         let text = ErrorChain(error).description
         if json { try Console.out(json: ErrorDocument(text)) } else { Console.error("error: \(text)") }
-        throw ExitCode.failed
+        throw (error as? CellsFailure)?.exitCode ?? ExitCode.failed
     }
 }
 

@@ -13,7 +13,7 @@ struct Cellwright: AsyncParsableCommand {
         version: ProcessShell.version,
         subcommands: [
             ValidateCommand.self, PlanCommand.self, ApplyCommand.self, StatusCommand.self, DestroyCommand.self,
-            CellCommand.self, HostCommand.self, ServerCommand.self,
+            CellCommand.self, HostCommand.self, ServerCommand.self, LogsCommand.self, DoctorCommand.self,
             LabCommand.self, DevCommand.self,
         ])
 }

@@ -41,11 +41,13 @@ struct StatusCommand: AsyncParsableCommand {
                 if detailedExitcode, !status.isGood { throw ExitCode.changes }
                 return
             }
-            try await session.deployment.watchStatus(
-                every: .seconds(interval), surveyEvery: Self.surveyInterval
-            ) { status in
-                if !common.isJSON { Console.clear() }
-                try show(status)
+            try await untilInterrupted {
+                try await session.deployment.watchStatus(
+                    every: .seconds(interval), surveyEvery: Self.surveyInterval
+                ) { status in
+                    if !common.isJSON { Console.clear() }
+                    try show(status)
+                }
             }
         }
     }
