@@ -75,6 +75,9 @@ package struct CellsClient: Sendable {
 
     // MARK: Requests
 
+    /// The smallest request that a token is needed for.
+    func probe() async throws { _ = try await ask(.get, "/cells?limit=1") }
+
     /// The objects under `key` of a list of the compute API.
     func compute(_ path: String, key: String) async throws -> [JSONValue] {
         try await translating { try await cloud.list("/compute/v2.1\(path)", key: key) }
@@ -231,8 +234,28 @@ extension Deployment {
             throw CellsFailure.refused(
                 "\(settings.stateFolder) has no administrator's password: run `cellwright apply` first")
         }
+        let url = settings.topology.publicURL
+        let cache = TokenCache(path: settings.tokenPath, url: url)
+        if let client = try await known(cache, url: url) { return client }
         let name = BootstrapDocument.administratorName
-        return try await CellsClient.login(
-            url: settings.topology.publicURL, user: name, password: password, project: name)
+        do {
+            let cloud = try await CloudClient.login(url: url, user: name, password: password, project: name)
+            try cache.keep(cloud)
+            return CellsClient(cloud, url: url)
+        } catch let failure as CloudClient.Failure {
+            throw CellsFailure(failure, url: url)
+        }
+    }
+
+    /// A client with the token of last time, if the API still takes it.
+    private func known(_ cache: TokenCache, url: String) async throws -> CellsClient? {
+        guard let cloud = cache.client() else { return nil }
+        let client = CellsClient(cloud, url: url)
+        do {
+            try await client.probe()
+            return client
+        } catch CellsFailure.unauthorized {
+            return nil
+        }
     }
 }

@@ -86,16 +86,10 @@ extension Deployment {
         let selection = try LogSelection(names, in: settings.topology)
         let wanted = Set(selection.byHost.keys)
         let hosts = try await HostPool.open(settings.targets.filter { wanted.contains($0.key) })
-        do {
-            let reader = LogReader(hosts: hosts)
-            let (lines, problems) = try await reader.read(selection, wish)
-            for line in lines { onLine(line) }
-            for problem in problems { onProblem(problem) }
-            if follows { await reader.follow(selection, onLine: onLine, onProblem: onProblem) }
-            await hosts.close()
-        } catch {
-            await hosts.close()
-            throw error
-        }
+        let reader = LogReader(hosts: hosts)
+        let (lines, problems) = try await reader.read(selection, wish)
+        for line in lines { onLine(line) }
+        for problem in problems { onProblem(problem) }
+        if follows { await reader.follow(selection, onLine: onLine, onProblem: onProblem) }
     }
 }

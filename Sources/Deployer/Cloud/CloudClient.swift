@@ -30,9 +30,9 @@ package struct CloudClient: Sendable {
     }
 
     private let url: String
-    private let token: Secret
+    let token: Secret
 
-    private init(url: String, token: Secret) {
+    init(url: String, token: Secret) {
         self.url = url
         self.token = token
     }

@@ -180,17 +180,13 @@ private struct CloudStatusBuilder {
     }
 
     static func drift(_ survey: Deployment.Survey) -> CloudStatus.Drift {
-        let lost = Set(survey.facts.unreachable.values)
-        let reasons = Dictionary(grouping: survey.plan.unknown.filter { !lost.contains($0.reason) }, by: \.reason)
-        return CloudStatus.Drift(
+        CloudStatus.Drift(
             changes: survey.plan.actions.map {
                 .init(
                     what: $0.what, why: $0.why, host: $0.host?.text, cell: $0.cell?.description,
                     effect: $0.effect.rawValue)
             },
-            unknown: reasons.sorted { $0.key < $1.key }.map { reason, items in
-                "\(items[0].resource)" + (items.count > 1 ? " and \(items.count - 1) more" : "") + ": \(reason)"
-            })
+            unknown: survey.unseen)
     }
 }
 

@@ -28,6 +28,8 @@ struct FactsCollector: Sendable {
         /// With what the server itself says about its unit.
         case database(HostName?, Found, unit: [String: String])
         case unreachable(HostName, String)
+        /// A server of ours did not answer: so these are unknown, unless it never ran there.
+        case silent([Resource.ID], String, sign: Resource.ID)
     }
 
     /// - Parameter desired: what the topology wants; things of ours beyond it are found as well.
@@ -46,6 +48,10 @@ struct FactsCollector: Sendable {
             addUnitAttributes(unit, host: host, to: &facts)
         }
         for case .unreachable(let host, let why) in answers { facts.unreachable[host] = why }
+        for case .silent(let resources, let why, let sign) in answers {
+            guard case .present = facts[sign] else { continue }
+            for resource in resources { facts.observations[resource] = .unknown(why) }
+        }
         return facts
     }
 
@@ -66,8 +72,8 @@ struct FactsCollector: Sendable {
                 return .unreachable(host, "\(failure)")
             }
         case .database(let server): return try await look(at: server, desired)
-        case .broker(let server): return .found(try await look(at: server, desired))
-        case .cloud: return .found(try await cloud(desired))
+        case .broker(let server): return try await look(at: server, desired)
+        case .cloud: return try await cloud(desired)
         }
     }
 
@@ -85,15 +91,10 @@ struct FactsCollector: Sendable {
         }
         let probe = DatabaseProbe(output: result.standardOutput, host: server.host, passwords: passwords)
         guard probe.isComplete else {
-            guard server.host == nil else {
-                // Not installed or not running: what follows from that is planned from its packages and unit.
-                return .found([:])
-            }
-            let reason = ObservedFacts.Observation.unknown(result.complaint)
-            return .found(
-                Dictionary(
-                    desired.filter { $0.specification.databaseServer == server }.map { ($0.id, reason) },
-                    uniquingKeysWith: { first, _ in first }))
+            return Self.silent(
+                desired.filter { $0.specification.databaseServer == server }.map(\.id) + mappingIDs(in: server),
+                "PostgreSQL does not answer: \(result.complaint.lines.first ?? "")", host: server.host,
+                sign: DebianFiles.postgresSettingsPath)
         }
         var found = probe.observations
         for resource in desired {
@@ -150,7 +151,7 @@ struct FactsCollector: Sendable {
 
     // MARK: Brokers
 
-    private func look(at server: ResourceSpecification.BrokerServer, _ desired: [Resource]) async throws -> Found {
+    private func look(at server: ResourceSpecification.BrokerServer, _ desired: [Resource]) async throws -> Answer {
         let (connection, script) = try access.broker(server)
         let result = try await connection.run(script.facts(), timeout: Self.probeTimeout)
         let passwords = try passwords(desired) { specification in
@@ -161,14 +162,40 @@ struct FactsCollector: Sendable {
             let probe = try BrokerProbe(
                 output: result.standardOutput, host: server.host, passwords: passwords,
                 administrator: ResourceSpecification.brokerAdministratorName)
-            return probe.observations.merging(queues(probe.queues, of: server, desired)) { _, new in new }
+            return .found(probe.observations.merging(queues(probe.queues, of: server, desired)) { _, new in new })
         } catch let failure as BrokerProbe.Failure {
-            guard server.host == nil else { return [:] }
-            let reason = ObservedFacts.Observation.unknown(
-                failure == .refused ? "the broker refuses the administrator" : result.complaint)
-            return Dictionary(
-                desired.filter { $0.specification.brokerServer == server }.map { ($0.id, reason) },
-                uniquingKeysWith: { first, _ in first })
+            // The administrator of a broker of ours is made with whatever password it has now.
+            let isOurs = server.host != nil
+            let ids = desired.filter { resource in
+                if case .brokerAdministrator = resource.specification { return !isOurs }
+                return resource.specification.brokerServer == server || isQueue(resource, of: server)
+            }.map(\.id)
+            let why =
+                failure == .refused
+                ? "the broker refuses the administrator" : "RabbitMQ does not answer: \(result.complaint)"
+            return Self.silent(ids, why, host: server.host, sign: HostProbe.brokerSettings)
+        }
+    }
+
+    /// Of a server of ours the sign that it ran before is a file of its settings; one of somebody else's always did.
+    private static func silent(_ ids: [Resource.ID], _ why: String, host: HostName?, sign path: String) -> Answer {
+        guard let host else {
+            return .found(Dictionary(ids.map { ($0, .unknown(why)) }, uniquingKeysWith: { first, _ in first }))
+        }
+        return .silent(ids, why, sign: .init(.file, host: host, name: path))
+    }
+
+    private func isQueue(_ resource: Resource, of server: ResourceSpecification.BrokerServer) -> Bool {
+        guard resource.id.kind == .hostQueue, let cell = resource.id.cell.flatMap(settings.topology.cell) else {
+            return false
+        }
+        return cell.brokerServer == server
+    }
+
+    /// Mappings that parents with a database on this server keep.
+    private func mappingIDs(in server: ResourceSpecification.DatabaseServer) -> [Resource.ID] {
+        settings.topology.cells.filter { $0.databaseServer == server }.flatMap(\.children).map {
+            .init(.cellMapping, cell: $0.path, name: $0.name)
         }
     }
 
@@ -197,19 +224,38 @@ struct FactsCollector: Sendable {
 
     // MARK: Cloud
 
-    /// Objects of the cloud; none when nobody can log in yet.
-    private func cloud(_ desired: [Resource]) async throws -> Found {
+    /// Objects of the cloud; none when there is no API yet.
+    private func cloud(_ desired: [Resource]) async throws -> Answer {
         let objects = desired.filter { [.project, .user, .flavor, .network, .image].contains($0.id.kind) }
         let passwords = UserPasswords(settings: settings, secrets: secrets)
-        guard !objects.isEmpty, let password = try passwords.existing(of: passwords.administrator) else { return [:] }
+        guard !objects.isEmpty, let password = try passwords.existing(of: passwords.administrator) else {
+            return .found([:])
+        }
+        let cache = TokenCache(path: settings.tokenPath, url: settings.topology.publicURL)
+        do {
+            if let client = cache.client() {
+                return .found(try await CloudProbe(client: client, desired: objects).observations())
+            }
+        } catch let failure as CloudClient.Failure {
+            if failure.status == nil { return silentCloud(objects, failure) }
+        }
         do {
             let name = BootstrapDocument.administratorName
             let client = try await CloudClient.login(
                 url: settings.topology.publicURL, user: name, password: password, project: name)
-            return try await CloudProbe(client: client, desired: objects).observations()
-        } catch is CloudClient.Failure {
-            return [:]
+            try cache.keep(client)
+            return .found(try await CloudProbe(client: client, desired: objects).observations())
+        } catch let failure as CloudClient.Failure {
+            // An administrator who is not known yet is made with the first of the objects.
+            return failure.status == nil ? silentCloud(objects, failure) : .found([:])
         }
+    }
+
+    private func silentCloud(_ objects: [Resource], _ failure: CloudClient.Failure) -> Answer {
+        let process = ProcessLayout(settings.topology).processes.first { $0.kind == .api }
+        let host = process.map(\.host)
+        let path = process.map { "\(ProcessLayout.Paths.units)/\($0.unit)" } ?? ""
+        return Self.silent(objects.map(\.id), "the API does not answer: \(failure.detail)", host: host, sign: path)
     }
 
     private func passwords(

@@ -7,7 +7,7 @@ struct CellCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "cell", abstract: "The cells of the cloud: show, close, empty and remove them.",
         subcommands: [
-            List.self, Show.self, Drain.self, Undrain.self, Disable.self, Enable.self,
+            List.self, Show.self, Drain.self, Undrain.self, Disable.self, Enable.self, Retire.self,
         ])
 
     struct List: CloudVerb {

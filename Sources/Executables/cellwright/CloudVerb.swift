@@ -63,7 +63,7 @@ extension CellsFailure {
         switch self {
         case .unknown: .unknownName
         case .unreachable, .unauthorized: .cloudSilent
-        case .refused: ExitCode(3)
+        case .refused: .refused
         case .unavailable, .failed: .failed
         }
     }

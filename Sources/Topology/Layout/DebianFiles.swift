@@ -1,10 +1,12 @@
 import CloudModel
 
 /// Texts of configuration files of Debian's packages, as the tool writes them.
-enum DebianFiles {
+package enum DebianFiles {
     /// PostgreSQL's version in Debian 12.
     static let postgresVersion = 15
     static let postgresFolder = "/etc/postgresql/\(postgresVersion)/main"
+    /// The tool's own settings of the server.
+    package static let postgresSettingsPath = "\(postgresFolder)/conf.d/cellwright.conf"
     static let postgresUnit = "postgresql@\(postgresVersion)-main.service"
     static let rabbitUnit = "rabbitmq-server.service"
     static let libvirtUnit = "libvirtd.service"
