@@ -1,5 +1,6 @@
 package import CloudModel
 import FoundationEssentials
+import Primitives
 package import Topology
 
 /// The end of one cell: first the root forgets it, which it does only when the cell has no servers; then everything of it
@@ -35,7 +36,12 @@ extension Deployment {
         let client = try await cells()
         return try await withHosts { hosts in
             let wasMapped: Bool = try await reporter.step("have the root forget \(path)", cell: path.description) {
-                try await client.forget(path)
+                do {
+                    return try await client.forget(path)
+                } catch CellsFailure.refused(let why) {
+                    throw CellsFailure.refused(
+                        "\(why) Have them deleted: `cellwright cell drain \(path) --wait` says when none remains")
+                }
             }
             if !wasMapped { try await refuseServers(in: cell, hosts: hosts) }
             let inputs = try await inputs(creating: false)

@@ -34,7 +34,7 @@ extension Deployment {
         var findings: [Finding] = []
         let folders = (settings.environment["PATH"] ?? "/usr/sbin:/usr/bin:/sbin:/bin").split(separator: ":")
         for (program, package) in [("ssh", "openssh-client"), ("curl", "curl"), ("gzip", "gzip")]
-        where !folders.contains(where: { access("\($0)/\(program)", X_OK) == 0 }) {
+        where !folders.contains(where: { Glibc.access("\($0)/\(program)", X_OK) == 0 }) {
             findings.append(
                 Finding(
                     .error, subject, "there is no program \(program)", mend: "`apt-get install \(package)` as root."))
@@ -45,7 +45,7 @@ extension Deployment {
             }
         }
         for binary in Set(ProcessLayout(settings.topology).processes.map(\.binary)).sorted()
-        where access("\(settings.binariesFolder)/\(binary)", R_OK) != 0 {
+        where Glibc.access("\(settings.binariesFolder)/\(binary)", R_OK) != 0 {
             findings.append(
                 Finding(
                     .error, subject, "there is no \(binary) beside cellwright in \(settings.binariesFolder)",

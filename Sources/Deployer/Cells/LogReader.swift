@@ -1,7 +1,7 @@
 import CloudModel
 import FoundationEssentials
 import Primitives
-package import Topology
+import Topology
 
 /// Reads the journals of the hosts by SSH.
 package struct LogReader: Sendable {

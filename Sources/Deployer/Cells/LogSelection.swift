@@ -1,4 +1,4 @@
-import CloudModel
+package import CloudModel
 import FoundationEssentials
 import Primitives
 package import Topology
