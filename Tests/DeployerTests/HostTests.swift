@@ -48,7 +48,7 @@ import Topology
             }
             """
         let result = try await bash(
-            systemctl + "\n" + HostScript.unit("libvirtd.service", inputs: "new", reload: false))
+            systemctl + "\n" + HostScript.unit("libvirtd.service", inputs: "new", effect: .restart))
         #expect(result.standardOutput.contains("called daemon-reload") == reloads)
         #expect(result.standardOutput.contains("called restart libvirtd.service"))
     }
