@@ -41,6 +41,7 @@ import Topology
               case "$*" in
               "is-enabled "*) echo enabled;;
               *NeedDaemonReload*) echo no;;
+              *UnitFileState*) echo enabled;;
               *Environment*) echo "LIBVIRTD_ARGS= CELLWRIGHT_INPUTS=\(known)";;
               *is-failed*) return 1;;
               *) echo "called $*";;

@@ -69,7 +69,8 @@ package struct LogLine: Codable, Sendable, Equatable {
         guard let time = entry["__REALTIME_TIMESTAMP"]?.string.flatMap({ Int64($0) }) else { return nil }
         self.time = time
         self.host = host.text
-        unit = entry["_SYSTEMD_UNIT"]?.string ?? entry["UNIT"]?.string ?? "?"
+        // What systemd says of a unit names it apart.
+        unit = entry["UNIT"]?.string ?? entry["_SYSTEMD_UNIT"]?.string ?? "?"
         message = entry["MESSAGE"]?.string ?? ""
     }
 

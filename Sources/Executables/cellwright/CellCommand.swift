@@ -60,7 +60,7 @@ struct CellCommand: AsyncParsableCommand {
             var last: Int?
             while true {
                 let remaining = try await cells.cell(cell.path).servers.total
-                if remaining != last { Console.error("\(remaining) servers remain in \(cell.path)") }
+                if remaining != last { Console.error("servers left in \(cell.path): \(remaining)") }
                 last = remaining
                 if remaining == 0 { return }
                 guard clock.now < end else {
