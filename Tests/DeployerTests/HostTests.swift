@@ -54,6 +54,25 @@ import Topology
         #expect(result.standardOutput.contains("called restart libvirtd.service"))
     }
 
+    @Test func aUnitThatIsOnlyToBeEnabledIsNotRestarted() async throws {
+        let systemctl = """
+            systemctl() {
+              case "$*" in
+              "is-enabled "*) echo disabled;;
+              *NeedDaemonReload*) echo no;;
+              *UnitFileState*) echo disabled;;
+              *is-failed*) return 1;;
+              *) echo "called $*";;
+              esac
+            }
+            """
+        let result = try await bash(systemctl + "\n" + HostScript.unit("x.service", inputs: "new", effect: .none))
+        #expect(
+            result.standardOutput.lines == [
+                "called -q enable --no-reload x.service", "called daemon-reload", "called -q is-active x.service",
+            ])
+    }
+
     @Test func whatAHostHasIsReadFromItsAnswer() {
         var parser = HostProbeParser(host: "n1")
         for line in [

@@ -48,8 +48,11 @@ enum HostScript {
         return "install -d -m \(directory.mode) -o \(owner) -g \(owner) -- \(ShellQuoting.quoted(directory.path))"
     }
 
-    /// What a folder of ours has in it goes with it.
-    static func removeTree(_ path: String) -> String { "rm -rf --one-file-system -- \(ShellQuoting.quoted(path))" }
+    /// What a folder of ours has in it goes with it, unless a Debian package of ours put it there.
+    static func removeTree(_ path: String) -> String {
+        let path = ShellQuoting.quoted(path)
+        return "dpkg-query -S \(path) >/dev/null 2>&1 || rm -rf --one-file-system -- \(path)"
+    }
 
     /// A folder that is empty by now; one that holds something of somebody else's stays.
     static func removeEmptyFolder(_ path: String) -> String {
@@ -80,7 +83,8 @@ enum HostScript {
     static func removeFile(_ path: String) -> String {
         let kept = ShellQuoting.quoted(path + keptSuffix)
         return """
-            if [ -e \(kept) ]; then mv -f \(kept) \(ShellQuoting.quoted(path)); else rm -f -- \(ShellQuoting.quoted(path)); fi
+            if [ -e \(kept) ]; then mv -f \(kept) \(ShellQuoting.quoted(path))
+            elif ! dpkg-query -S \(ShellQuoting.quoted(path)) >/dev/null 2>&1; then rm -f -- \(ShellQuoting.quoted(path)); fi
             """
     }
 
