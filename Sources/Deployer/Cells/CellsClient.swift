@@ -196,7 +196,7 @@ package enum CellsFailure: Error, Sendable, Equatable, CustomStringConvertible {
         case 404: self = .unknown(message, nearest: nil)
         case 400, 403, 409: self = .refused(message)
         case 503: self = .unavailable(message)
-        default: self = .failed(failure.description)
+        case .some(let status): self = .failed("the API answered \(status) to \(failure.request): \(message)")
         }
     }
 

@@ -60,7 +60,8 @@ extension CloudStatus {
         guard let drift else { return ["the hosts were not looked at: \(surveyProblem ?? "no answer")"] }
         var lines = drift.unknown.map { "not known: \($0)" }
         guard pendingChanges > 0 else {
-            return lines + (drift.unknown.isEmpty ? ["everything is as the topology says"] : [])
+            let isAll = drift.unknown.isEmpty && hosts.allSatisfy { $0.unreachable == nil }
+            return lines + ["everything\(isAll ? "" : " that could be looked at") is as the topology says"]
         }
         lines.append("\(CellText.counted(pendingChanges, "change")) to make: see `cellwright plan`")
         for change in drift.changes.prefix(Self.namedChanges) {

@@ -29,7 +29,9 @@ package struct CloudStatus: Codable, Sendable, Equatable {
         package var path: String
         /// Whether its parent has it in its directory; always for the root.
         package var isMapped: Bool
+        /// False when it is known to be missing.
         package var database: Bool
+        /// False when it is known to be missing.
         package var broker: Bool
         package var processes: [Process]
         /// What the root knows of it; nil for the root, and when the API does not answer.
@@ -143,9 +145,8 @@ private struct CloudStatusBuilder {
         let name = cell.path.resourceName
         func has(_ kind: Resource.Kind) -> Bool {
             survey?.facts.observations.contains { id, observation in
-                guard observation.isPresent else { return false }
-                return id.kind == kind && id.name == name
-            } ?? false
+                observation != .absent && id.kind == kind && id.name == name
+            } ?? true
         }
         let path = cell.path.description
         let mapping = survey?.facts[.init(.cellMapping, cell: cell.path, name: cell.name)]
