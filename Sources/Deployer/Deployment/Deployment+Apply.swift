@@ -43,11 +43,13 @@ extension Deployment {
         var pass = 1
         while true {
             let survey = try await surveyAndTell(hosts, inputs: inputs)
+            let actions = try actions(of: survey, options)
+            reporter.report(ProgressEvent(.stage, "apply \(actions.count) changes"))
             let report = try await execute(
-                survey.plan.actions, hosts: hosts, stop: stop, limits: options.limits, faults: faults)
+                actions, hosts: hosts, stop: stop, limits: options.limits, faults: faults)
             succeeded += report.succeeded
             // What a stopped server could not tell, it can now.
-            if survey.isBlind, report.isComplete, report.succeeded > 0, pass < Self.passLimit {
+            if options.plan == nil, survey.isBlind, report.isComplete, report.succeeded > 0, pass < Self.passLimit {
                 pass += 1
                 continue
             }
@@ -67,12 +69,20 @@ extension Deployment {
     private func surveyAndTell(_ hosts: HostPool, inputs: DesiredState.Inputs) async throws -> Survey {
         let title = "look at \(settings.topology.hosts.count) hosts and the cloud"
         let survey: Survey = try await reporter.step(title) { try await self.survey(hosts, inputs: inputs) }
-        try refuseLosses(survey.plan)
         for (host, why) in survey.facts.unreachable.sorted(by: { $0.key < $1.key }) {
             reporter.report(ProgressEvent(.failed, "unreachable", host: host.text, detail: why))
         }
-        reporter.report(ProgressEvent(.stage, "apply \(survey.plan.actions.count) changes"))
         return survey
+    }
+
+    /// What is to be done: all that the world needs, or just what a saved plan says.
+    private func actions(of survey: Survey, _ options: ApplyOptions) throws -> [PlanAction] {
+        guard let file = options.plan else {
+            try survey.plan.refuseLosses(except: options.allowedLosses)
+            return survey.plan.actions
+        }
+        try survey.plan.refuseLosses(except: options.allowedLosses.union(file.allowDataLoss))
+        return try file.actions(topology: settings.topology, desired: survey.desired, observed: survey.facts)
     }
 
     /// Scripts that a killed run left at work on the hosts end first, so that they and this run do not mix.
@@ -122,13 +132,5 @@ extension Deployment {
         if try PrivateFile.update(text, at: settings.cloudsPath) {
             reporter.report(ProgressEvent(.done, "write \(settings.cloudsPath)"))
         }
-    }
-
-    /// What holds users' data is never taken away by an apply.
-    private func refuseLosses(_ plan: Plan) throws {
-        let losses = plan.actions.filter {
-            $0.specification == nil && [.database, .brokerVhost, .cellMapping].contains($0.resource.kind)
-        }
-        if let first = losses.first { throw RemovalFailure(what: first.resource.removalSubject) }
     }
 }

@@ -28,7 +28,7 @@ struct FactsCollector: Sendable {
     private enum Answer: Sendable {
         case found(Found)
         /// With what the server itself says about its unit.
-        case database(HostName?, Found, unit: [String: String])
+        case database(HostName?, Found, unit: [String: String], usage: [CellPath: CellUsage])
         case unreachable(HostName, String)
         /// A server of ours did not answer: so these are unknown, unless it never ran there.
         case silent([Resource.ID], String, sign: Resource.ID)
@@ -45,7 +45,8 @@ struct FactsCollector: Sendable {
         }
         var facts = ObservedFacts(unreachable: hosts.unreachable)
         for case .found(let found) in answers { facts.observations.merge(found) { _, new in new } }
-        for case .database(let host, let found, let unit) in answers {
+        for case .database(let host, let found, let unit, let usage) in answers {
+            facts.usage.merge(usage) { _, new in new }
             facts.observations.merge(found) { _, new in new }
             addUnitAttributes(unit, host: host, to: &facts)
         }
@@ -116,40 +117,22 @@ struct FactsCollector: Sendable {
             else { continue }
             found[resource.id] = .present(["migratedBy": digest])
         }
-        let mappings = try await mappings(in: server, connection, script, databases: probe)
-        found.merge(mappings) { _, new in new }
-        return .database(server.host, found, unit: probe.unitAttributes)
+        let cells = try await lookIntoCells(connection, script, databases: probe, host: server.host)
+        found.merge(cells.mappings) { _, new in new }
+        return .database(server.host, found, unit: probe.unitAttributes, usage: cells.usage)
     }
 
-    /// Children that the parents whose databases are on this server have mapped.
-    private func mappings(
-        in server: ResourceSpecification.DatabaseServer, _ connection: any HostConnection, _ script: PostgresScript,
-        databases: DatabaseProbe
-    ) async throws -> Found {
-        let names = settings.topology.cells.filter { !$0.children.isEmpty || $0.path.isRoot }
-            .map(\.path.resourceName)
-            .filter { databases.observations[.init(.database, host: server.host, name: $0)] != nil }
-        var found: Found = [:]
-        for name in names {
-            let output = try await connection.check(
-                "read cell mappings", script.query(Self.mappingQuery, database: name), timeout: Self.probeTimeout)
-            for line in output.lines {
-                let fields = line.split(separator: "\t", omittingEmptySubsequences: false).map(String.init)
-                guard fields.count == 6, fields[0] == "cell", let path = CellPath(fields[1]) else { continue }
-                found[.init(.cellMapping, cell: path, name: path.name)] = .present([
-                    "path": fields[1], "host": fields[2], "port": fields[3], "vhost": fields[4], "user": fields[5],
-                ])
-            }
-        }
-        return found
+    /// What the cells' databases on this server hold: children that a parent has mapped, and servers.
+    private func lookIntoCells(
+        _ connection: any HostConnection, _ script: PostgresScript, databases: DatabaseProbe, host: HostName?
+    ) async throws -> CellContentProbe {
+        let names = databases.observations.keys.filter { $0.kind == .database }.map(\.name).sorted()
+        guard !names.isEmpty else { return CellContentProbe(output: "") }
+        let output = try await connection.check(
+            "look into the cells' databases", script.queries(CellContentProbe.query, databases: names),
+            timeout: Self.probeTimeout)
+        return CellContentProbe(output: output)
     }
-
-    static let mappingQuery = """
-        select to_regclass('directory.cells') is not null as mapped \\gset
-        \\if :mapped
-        select 'cell', path, bus->>'host', bus->>'port', bus->>'vhost', bus->>'user' from directory.cells;
-        \\endif
-        """
 
     private func addUnitAttributes(_ attributes: [String: String], host: HostName?, to facts: inout ObservedFacts) {
         guard let host else { return }

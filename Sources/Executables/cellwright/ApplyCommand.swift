@@ -12,7 +12,12 @@ struct ApplyCommand: AsyncParsableCommand {
             new and fails is undone; others are left alone.
             """)
 
+    @Argument(
+        help: ArgumentHelp("A plan that `plan --out` saved: exactly that is done, or nothing.", valueName: "plan"))
+    var file: String?
+
     @OptionGroup var common: CommonOptions
+    @OptionGroup var losses: DataLossOptions
 
     @Flag(help: "Leave what was made of a new cell that failed, to be looked at.")
     var keepFailed = false
@@ -31,7 +36,9 @@ struct ApplyCommand: AsyncParsableCommand {
                 throw UserError("the lab's hosts are not up; run `cellwright lab up` first")
             }
             let deployment = session.deployment
-            let options = ApplyOptions(keepsFailed: keepFailed, limits: .init(total: parallel))
+            let options = ApplyOptions(
+                keepsFailed: keepFailed, limits: .init(total: parallel),
+                plan: try file.map { try PlanFile.read(from: $0) }, allowedLosses: losses.cells)
             let report = try await stoppable(reporter: session.reporter) {
                 try await deployment.apply(options, stop: $0)
             }

@@ -85,7 +85,7 @@ func reportingErrors(json: Bool, _ body: () async throws -> Void) async throws {
 
 private func exitCode(of error: any Error) -> ExitCode {
     switch error {
-    case is ExclusiveLock.Held, is RemovalFailure: .refused
+    case is ExclusiveLock.Held, is RemovalFailure, is DataLossRefusal, is PlanMoved: .refused
     case let failure as ApplyFailure: failure.isPartial ? .partial : .failed
     case let failure as CellsFailure: failure.exitCode
     case is RetirementFailure: .partial
