@@ -55,11 +55,22 @@ package struct LogReader: Sendable {
                             if let line = LogLine(line, host: host) { onLine(line) }
                         }
                     } catch {
-                        if !Task.isCancelled { onProblem("host \(host) is heard no more: \(ErrorChain(error))") }
+                        if !Task.isCancelled, let why = Self.end(error) {
+                            onProblem("host \(host) is heard no more: \(why)")
+                        }
                     }
                 }
             }
         }
+    }
+
+    /// Why following ended; nil when a Ctrl-C did it, which reaches ssh as well. What a process wrote is left out.
+    static func end(_ error: any Error) -> String? {
+        guard let failure = error as? CommandFailure, case .status(let status, _) = failure.reason else {
+            return ErrorChain(error).description
+        }
+        let interrupts: [Int32] = [2, 15, 128 + 2, 128 + 15]
+        return interrupts.contains(status) ? nil : "its connection ended (status \(status))"
     }
 
     static func command(_ units: [String], _ wish: Wish, follows: Bool) -> String {
