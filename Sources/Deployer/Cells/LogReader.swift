@@ -55,22 +55,31 @@ package struct LogReader: Sendable {
                             if let line = LogLine(line, host: host) { onLine(line) }
                         }
                     } catch {
-                        if !Task.isCancelled, let why = Self.end(error) {
-                            onProblem("host \(host) is heard no more: \(why)")
-                        }
+                        await Self.report(error, of: host, onProblem)
                     }
                 }
             }
         }
     }
 
-    /// Why following ended; nil when a Ctrl-C did it, which reaches ssh as well. What a process wrote is left out.
-    static func end(_ error: any Error) -> String? {
+    /// How long an interrupt may take to reach this process after it has ended ssh, which gets it as well.
+    private static let interruptDelay = Duration.milliseconds(300)
+
+    private static func report(_ error: any Error, of host: HostName, _ onProblem: @Sendable (String) -> Void) async {
+        do {
+            try await ContinuousClock().sleep(for: interruptDelay)
+            onProblem("host \(host) is heard no more: \(end(error))")
+        } catch {
+            // Whoever listened has gone.
+        }
+    }
+
+    /// Why following ended. What a process wrote is left out.
+    static func end(_ error: any Error) -> String {
         guard let failure = error as? CommandFailure, case .status(let status, _) = failure.reason else {
             return ErrorChain(error).description
         }
-        let interrupts: [Int32] = [2, 15, 128 + 2, 128 + 15]
-        return interrupts.contains(status) ? nil : "its connection ended (status \(status))"
+        return "its connection ended (status \(status))"
     }
 
     static func command(_ units: [String], _ wish: Wish, follows: Bool) -> String {
