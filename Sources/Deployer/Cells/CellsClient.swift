@@ -20,10 +20,11 @@ package struct CellsClient: Sendable {
 
     /// - Throws: ``CellsFailure`` when the API does not answer or does not take the password.
     package static func login(
-        url: String, user: String, password: Secret, project: String
+        url: String, authority: String? = nil, user: String, password: Secret, project: String
     ) async throws -> CellsClient {
         do {
-            let cloud = try await CloudClient.login(url: url, user: user, password: password, project: project)
+            let cloud = try await CloudClient.login(
+                url: url, authority: authority, user: user, password: password, project: project)
             return CellsClient(cloud, url: url)
         } catch let failure as CloudClient.Failure {
             throw CellsFailure(failure, url: url)
@@ -235,11 +236,12 @@ extension Deployment {
                 "\(settings.stateFolder) has no administrator's password: run `cellwright apply` first")
         }
         let url = settings.topology.publicURL
-        let cache = TokenCache(path: settings.tokenPath, url: url)
+        let cache = TokenCache(path: settings.tokenPath, url: url, authority: settings.authorityPath)
         if let client = try await known(cache, url: url) { return client }
         let name = BootstrapDocument.administratorName
         do {
-            let cloud = try await CloudClient.login(url: url, user: name, password: password, project: name)
+            let cloud = try await CloudClient.login(
+                url: url, authority: settings.authorityPath, user: name, password: password, project: name)
             try cache.keep(cloud)
             return CellsClient(cloud, url: url)
         } catch let failure as CloudClient.Failure {

@@ -30,7 +30,7 @@ extension Deployment {
     private func retire(
         _ path: CellPath, _ lock: borrowing ExclusiveLock, stop: StopRequest
     ) async throws -> Retirement {
-        guard let cell = settings.topology.cell(path), !path.isRoot else {
+        guard settings.topology.cell(path) != nil, !path.isRoot else {
             throw CellsFailure.refused("\(path) is no cell that can be retired")
         }
         let client = try await cells()
@@ -43,14 +43,14 @@ extension Deployment {
                         "\(why) Have them deleted: `cellwright cell drain \(path) --wait` says when none remains")
                 }
             }
-            if !wasMapped { try await refuseServers(in: cell, hosts: hosts) }
             let inputs = try await inputs(creating: false)
             let survey = try await survey(hosts, inputs: inputs)
+            if !wasMapped { try Self.refuseServers(in: path, survey.facts) }
             reporter.report(ProgressEvent(.stage, "remove \(path)"))
             let report = try await remove([path], survey: survey, inputs: inputs, hosts: hosts, stop: stop)
             try await judge(report, path, survey: survey, inputs: inputs, hosts: hosts)
             let without = settings.topology.removing(cells: [path])
-            for name in Set(ProcessLayout(settings.topology).secrets).subtracting(ProcessLayout(without).secrets) {
+            for name in Self.secrets(of: settings.topology).subtracting(Self.secrets(of: without)) {
                 try secrets.remove(name)
             }
             return Retirement(
@@ -59,24 +59,18 @@ extension Deployment {
         }
     }
 
-    /// The root does not know the cell, so nobody has counted its servers: its own database is asked.
-    private func refuseServers(in cell: Topology.Cell, hosts: HostPool) async throws {
-        let (connection, script) = try access(hosts).database(cell.databaseServer)
-        let result = try await connection.run(
-            script.query(Self.livingServers, database: cell.path.resourceName), timeout: .seconds(30))
-        // No answer: no database any more, or none that could be asked, which the look that follows tells apart.
-        guard result.status == 0, let count = Int(result.standardOutput.trimmed), count > 0 else { return }
-        throw CellsFailure.refused(
-            "cell \(cell.path) is not mapped, and \(count) servers are in its database: map it again with "
-                + "`cellwright apply` and have them deleted first")
+    private static func secrets(of topology: Topology) -> Set<SecretName> {
+        let layout = ProcessLayout(topology)
+        return Set(layout.secrets + layout.certificates.map(\.name))
     }
 
-    private static let livingServers = """
-        select to_regclass('cell.instances') is not null as known \\gset
-        \\if :known
-        select count(*) from cell.instances where vm_state <> 'deleted';
-        \\endif
-        """
+    /// The root does not know the cell, so it has not counted its servers: what its own database holds counts.
+    static func refuseServers(in path: CellPath, _ facts: ObservedFacts) throws {
+        guard let count = facts.usage[path]?.total.instances, count > 0 else { return }
+        throw CellsFailure.refused(
+            "cell \(path) is not mapped, and \(CellText.counted(count, "server")) in its database: map it again with "
+                + "`cellwright apply` and have them deleted first")
+    }
 
     /// Nothing of the cell may be left.
     private func judge(

@@ -6,13 +6,15 @@ import Primitives
 struct TokenCache: Sendable {
     let path: String
     let url: String
+    /// Of the certificates by which the API is verified.
+    let authority: String?
 
     /// A client with the token of last time, if it was for this API.
     func client() -> CloudClient? {
         guard let data = FileManager.default.contents(atPath: path) else { return nil }
         let lines = String(decoding: data, as: UTF8.self).lines
         guard lines.count >= 2, lines[0] == url else { return nil }
-        return CloudClient(url: url, token: Secret(lines[1]))
+        return CloudClient(url: url, token: Secret(lines[1]), authority: authority)
     }
 
     func keep(_ client: CloudClient) throws {

@@ -128,7 +128,8 @@ extension Deployment {
             CloudsFile.Login(
                 cloud: cloud, user: user.name, project: user.project, password: try passwords.password(of: user))
         }
-        let text = CloudsFile.text(logins, url: topology.publicURL, region: topology.region)
+        let text = CloudsFile.text(
+            logins, url: topology.publicURL, region: topology.region, authority: settings.authorityPath)
         if try PrivateFile.update(text, at: settings.cloudsPath) {
             reporter.report(ProgressEvent(.done, "write \(settings.cloudsPath)"))
         }

@@ -96,13 +96,44 @@ package struct Deployment: Sendable {
         let layout = ProcessLayout(settings.topology)
         let names = Set(layout.processes.map(\.binary)).sorted()
         let binaries = binaries
+        let ending = try completeCertificates(layout, creating: creating)
         let digests = try await parallelMap(names, limit: 2) { try await binaries.binary($0).digest }
         var values: [SecretName: String] = [:]
         for name in layout.secrets {
             let secret = creating ? try secrets.value(name) : try secrets.existing(name)
             values[name] = secret.map { Digest.of($0.reveal() + "\n") }
         }
+        for name in [.authority] + layout.certificates.map(\.name) where !ending.other.contains(name) {
+            values[name] = try secrets.existing(name).map { Digest.of($0.reveal() + "\n") }
+        }
         return DesiredState.Inputs(
-            binaries: Dictionary(uniqueKeysWithValues: zip(names, digests)), secrets: values)
+            binaries: Dictionary(uniqueKeysWithValues: zip(names, digests)), secrets: values, ending: ending.days)
+    }
+
+    /// Makes certificates when `creating`; else tells which an apply would renew, with their days left, and which it
+    /// would make anew because they no longer fit.
+    private func completeCertificates(
+        _ layout: ProcessLayout, creating: Bool
+    ) throws -> (days: [SecretName: Int], other: Set<SecretName>) {
+        if creating {
+            try certificates.complete(layout.certificates)
+            return ([:], [])
+        }
+        var days: [SecretName: Int] = [:]
+        var other: Set<SecretName> = []
+        for (name, state) in try certificates.states(of: layout.certificates) {
+            switch state {
+            case .ending(let left): days[name] = left
+            case .other: other.insert(name)
+            case .missing, .good: break
+            }
+        }
+        return (days, other)
+    }
+
+    var certificates: CertificateStore {
+        CertificateStore(
+            secrets: secrets, cloud: settings.topology.name, settings: settings.topology.certificates,
+            now: wallClock.now())
     }
 }

@@ -7,7 +7,8 @@ struct CellContentProbe {
     static let query = """
         select to_regclass('directory.cells') is not null as mapped, to_regclass('cell.instances') is not null as filled \\gset
         \\if :mapped
-        select 'cell', path, bus->>'host', bus->>'port', bus->>'vhost', bus->>'user' from directory.cells;
+        select 'cell', path, bus->>'host', bus->>'port', bus->>'vhost', bus->>'user',
+          coalesce(bus->>'tls', 'false') from directory.cells;
         \\endif
         \\if :filled
         select 'servers', current_database(), coalesce(host, ''), project_id, count(*) from cell.instances
@@ -23,10 +24,11 @@ struct CellContentProbe {
         for line in output.lines {
             let fields = line.split(separator: "\t", omittingEmptySubsequences: false).map(String.init)
             switch (fields[0], fields.count) {
-            case ("cell", 6):
+            case ("cell", 7):
                 guard let path = CellPath(fields[1]) else { continue }
                 mappings[.init(.cellMapping, cell: path, name: path.name)] = .present([
                     "path": fields[1], "host": fields[2], "port": fields[3], "vhost": fields[4], "user": fields[5],
+                    "tls": fields[6] == "true" ? "yes" : "no",
                 ])
             case ("servers", 5): addServers(fields)
             case ("asked", 2):

@@ -227,7 +227,8 @@ struct FactsCollector: Sendable {
         guard !objects.isEmpty, let password = try passwords.existing(of: passwords.administrator) else {
             return .found([:])
         }
-        let cache = TokenCache(path: settings.tokenPath, url: settings.topology.publicURL)
+        let cache = TokenCache(
+            path: settings.tokenPath, url: settings.topology.publicURL, authority: settings.authorityPath)
         do {
             if let client = cache.client() {
                 return .found(try await CloudProbe(client: client, desired: objects).observations())
@@ -238,7 +239,8 @@ struct FactsCollector: Sendable {
         do {
             let name = BootstrapDocument.administratorName
             let client = try await CloudClient.login(
-                url: settings.topology.publicURL, user: name, password: password, project: name)
+                url: settings.topology.publicURL, authority: settings.authorityPath, user: name, password: password,
+                project: name)
             try cache.keep(client)
             return .found(try await CloudProbe(client: client, desired: objects).observations())
         } catch let failure as CloudClient.Failure {

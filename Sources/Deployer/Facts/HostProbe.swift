@@ -9,7 +9,8 @@ struct HostProbe: Sendable {
 
     /// Folders of ours; what is in them is ours, too.
     static let folders = [
-        ProcessLayout.Paths.configuration, ProcessLayout.Paths.secrets, "/usr/lib/cellwright",
+        ProcessLayout.Paths.configuration, ProcessLayout.Paths.secrets, ProcessLayout.Paths.certificates,
+        "/usr/lib/cellwright",
         ProcessLayout.Paths.binaries, ProcessLayout.Paths.state, ProcessLayout.Paths.images,
         ProcessLayout.Paths.computeState,
     ]
@@ -116,7 +117,7 @@ struct HostProbe: Sendable {
             guard case .gate(_, let endpoint) = resource.specification else { return nil }
             return """
                 { status=$(curl --silent --max-time 2 --output /dev/null --write-out '%{http_code}' \
-                \(HostScript.healthURL(endpoint))) || true
+                \(HostScript.healthArguments(endpoint))) || true
                 printf 'gate\t%s\t%s\\n' \(ShellQuoting.quoted(resource.id.name)) "$status" >> "$gates"; } &
                 """
         }.joined(separator: "\n")

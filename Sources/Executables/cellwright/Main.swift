@@ -14,6 +14,7 @@ struct Cellwright: AsyncParsableCommand {
         subcommands: [
             ValidateCommand.self, PlanCommand.self, ApplyCommand.self, StatusCommand.self, DestroyCommand.self,
             CellCommand.self, HostCommand.self, ServerCommand.self, LogsCommand.self, DoctorCommand.self,
+            RotateCommand.self,
             LabCommand.self, DevCommand.self,
         ])
 }
