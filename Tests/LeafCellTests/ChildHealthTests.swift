@@ -67,4 +67,15 @@ import Testing
         let down = follow(.hear(1, isDatabaseUp: false), from: Self.up).health.view
         #expect(down == ChildHealth.View(health: .down, reason: "its database does not answer"))
     }
+
+    @Test func anOlderHeartbeatThatComesLaterUndoesNothingUnlessAClockWasSetBack() {
+        var health = ChildHealth(view: Self.up, since: testEpoch, heartbeat: nil, watchedFrom: testEpoch)
+        var newer = heartbeat(at: testEpoch + 2)
+        newer.hosts = 7
+        #expect(health.hear(newer, at: testEpoch + 2))
+        #expect(!health.hear(heartbeat(at: testEpoch + 1), at: testEpoch + 2))
+        #expect(health.heartbeat?.hosts == 7)
+        #expect(health.hear(heartbeat(at: testEpoch - 3600), at: testEpoch + 3))
+        #expect(health.heartbeat?.hosts == 2)
+    }
 }

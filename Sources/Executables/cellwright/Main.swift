@@ -13,6 +13,7 @@ struct Cellwright: AsyncParsableCommand {
         version: ProcessShell.version,
         subcommands: [
             ValidateCommand.self, PlanCommand.self, ApplyCommand.self, StatusCommand.self, DestroyCommand.self,
+            CellCommand.self, HostCommand.self, ServerCommand.self, LogsCommand.self, DoctorCommand.self,
             RotateCommand.self,
             LabCommand.self, DevCommand.self,
         ])

@@ -41,6 +41,12 @@ package struct ChildHealth: Sendable, Equatable {
     package mutating func hear(_ heartbeat: CellHeartbeat, at now: Date) -> Bool {
         heardAt = now
         let old = self.heartbeat
+        // Deliveries are handled side by side: an older word must not undo a newer one. Much older: a clock was set back.
+        if let old, (0..<Self.silenceLimit).contains(old.sentAt.timeIntervalSince(heartbeat.sentAt)),
+            old.sentAt != heartbeat.sentAt
+        {
+            return judge(at: now)
+        }
         self.heartbeat = heartbeat
         let isNews =
             old?.conductorsUp != heartbeat.conductorsUp || old?.hostsUp != heartbeat.hostsUp
