@@ -52,7 +52,8 @@ extension PostgresRootStore {
     package func cells() async throws -> [CellMapping] {
         let rows = try await pool.query(
             """
-            select path, bus, is_enabled, last_sequence, health, reason, since, heartbeat
+            select path, bus, is_enabled, last_sequence, health, reason, since, heartbeat,
+                resync_wanted or exists (select from directory.gaps g where g.cell = path) as is_resync_wanted
             from directory.cells order by path
             """)
         return try rows.map { row in
@@ -63,7 +64,8 @@ extension PostgresRootStore {
                 lastSequence: try row.get("last_sequence"),
                 health: CellStatus.Health(rawValue: try row.get("health")) ?? .down, reason: try row.get("reason"),
                 since: try row.get("since"),
-                heartbeat: try row.isNull("heartbeat") ? nil : try row.json("heartbeat", as: CellHeartbeat.self))
+                heartbeat: try row.isNull("heartbeat") ? nil : try row.json("heartbeat", as: CellHeartbeat.self),
+                isResyncWanted: try row.get("is_resync_wanted"))
         }
     }
 

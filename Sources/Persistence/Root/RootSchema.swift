@@ -11,6 +11,7 @@ package enum RootSchema {
         Migration(number: 1, name: "directory", statements: directory),
         Migration(number: 2, name: "placement", statements: placement),
         Migration(number: 3, name: "build requests and outbox", statements: buildRequests),
+        Migration(number: 4, name: "uses, gaps of the directory, its indexes", statements: completeness),
     ]
 
     private static let directory = [
