@@ -33,6 +33,26 @@ import Topology
         #expect(result.standardError.contains("no healthy answer from http://127.0.0.1:1/healthz"))
     }
 
+    /// systemd says that it need not reload, and yet knows other inputs: it has overlooked a drop-in that is too new.
+    @Test(arguments: [("old", true), ("new", false)])
+    func aUnitWhoseInputsSystemdDoesNotKnowIsReadAgain(known: String, reloads: Bool) async throws {
+        let systemctl = """
+            systemctl() {
+              case "$*" in
+              "is-enabled "*) echo enabled;;
+              *NeedDaemonReload*) echo no;;
+              *Environment*) echo "LIBVIRTD_ARGS= CELLWRIGHT_INPUTS=\(known)";;
+              *is-failed*) return 1;;
+              *) echo "called $*";;
+              esac
+            }
+            """
+        let result = try await bash(
+            systemctl + "\n" + HostScript.unit("libvirtd.service", inputs: "new", reload: false))
+        #expect(result.standardOutput.contains("called daemon-reload") == reloads)
+        #expect(result.standardOutput.contains("called restart libvirtd.service"))
+    }
+
     @Test func whatAHostHasIsReadFromItsAnswer() {
         var parser = HostProbeParser(host: "n1")
         for line in [

@@ -1,7 +1,7 @@
 private let header = "apiVersion: cellwright/v1\nname: c\nhosts: [control-1]\n"
 
 extension BadDocument {
-    static let all: [BadDocument] = form + keys + hosts + cells + servers + bootstrap
+    static let all: [BadDocument] = form + keys + hosts + cells + servers + services + bootstrap
 
     private static let form: [BadDocument] = [
         .init("an empty file", ""),
@@ -101,6 +101,24 @@ extension BadDocument {
             "a password in a URL",
             header + "root:\n  database:\n    existing:\n      url: postgresql://admin:pw@db:5432/x\n"
                 + "      passwordEnv: PG\n      passwordFile: f\ncells: []\n"),
+    ]
+
+    private static let services: [BadDocument] = [
+        .init(
+            "existing services",
+            header
+                + "services:\n  identity: {url: \"https://keystone.example/v3\", user: admin, passwordEnv: OS_PASSWORD}\n"
+                + "  image: {url: glance.example, user: admin}\n  network: existing\n  volume: embedded\ncells: []\n"),
+        .init("a switch that is none", header + "tls: true\ncells: []\n"),
+        .init("a switch like one", header + "tls: onn\ncells: []\n"),
+        .init(
+            "more listen addresses than hosts",
+            header + "api: {listen: [10.0.0.1, 10.0.0.2]}\ncells: []\n"),
+        .init(
+            "limits that are none",
+            header
+                + "cells: []\nbootstrap:\n  projects:\n    - name: p\n      quota: {instances: -2, cores: 4, ports: many}\n"
+        ),
     ]
 
     private static let bootstrap: [BadDocument] = [

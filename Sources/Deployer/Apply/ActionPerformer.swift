@@ -66,7 +66,8 @@ struct ActionPerformer: Sendable {
         case .unit(let unit):
             let script =
                 unit.name.hasPrefix("postgresql@")
-                ? HostScript.databaseUnit(unit.name) : HostScript.unit(unit.name, reload: action.effect == .reload)
+                ? HostScript.databaseUnit(unit.name, inputs: unit.inputs)
+                : HostScript.unit(unit.name, inputs: unit.inputs, reload: action.effect == .reload)
             try await host.check("start \(unit.name)", script, timeout: Self.unitTimeout)
         case .gate(_, let endpoint): try await wait(for: endpoint, unit: action.resource.name, on: host)
         default: preconditionFailure("\(action.id) is nothing on a host")
@@ -212,14 +213,29 @@ struct ActionPerformer: Sendable {
         try await tool(
             .api, ["bootstrap"], on: process.host, configuration: process.configurationPath,
             input: try JSONDecoder().decode(JSONValue.self, from: data), what: "bootstrap")
+        if case .project(let project) = specification { try await limit(project) }
+    }
+
+    private func limit(_ project: Topology.Project) async throws {
+        guard !project.quota.isEmpty else { return }
+        let client = try await login()
+        let projects = try await client.list("/identity/v3/projects", key: "projects")
+        guard let id = projects.first(where: { $0["name"]?.string == project.name })?["id"]?.string else {
+            throw SecretFailure("project \(project.name) is not there after it was made")
+        }
+        try await ProjectQuota(client: client, project: id).set(project.quota)
+    }
+
+    private func login() async throws -> CloudClient {
+        let passwords = UserPasswords(settings: settings, secrets: secrets)
+        let name = BootstrapDocument.administratorName
+        return try await CloudClient.login(
+            url: settings.topology.publicURL, user: name,
+            password: try passwords.password(of: passwords.administrator), project: name)
     }
 
     private func upload(_ image: Topology.Image) async throws {
-        let passwords = UserPasswords(settings: settings, secrets: secrets)
-        let name = BootstrapDocument.administratorName
-        let client = try await CloudClient.login(
-            url: settings.topology.publicURL, user: name,
-            password: try passwords.password(of: passwords.administrator), project: name)
+        let client = try await login()
         let file = FileSystem.resolve(image.file, in: settings.topologyFolder)
         guard FileSystem.exists(file) else {
             throw SecretFailure("the file of image \(image.name) is missing: \(file)")

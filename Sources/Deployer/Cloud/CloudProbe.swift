@@ -28,7 +28,12 @@ struct CloudProbe: Sendable {
             switch resource.specification {
             case .project(let project):
                 guard let object = projects[project.name] else { continue }
-                found[resource.id] = .present(["description": object["description"]?.string ?? ""])
+                var attributes = ["description": object["description"]?.string ?? ""]
+                if !project.quota.isEmpty, let id = object["id"]?.string {
+                    let limits = try await ProjectQuota(client: client, project: id).attributes(project.quota)
+                    attributes.merge(limits) { own, _ in own }
+                }
+                found[resource.id] = .present(attributes)
             case .user(let user):
                 guard let object = users[user.name] else { continue }
                 var roles: [String] = []

@@ -85,30 +85,34 @@ enum HostScript {
     }
 
     /// Makes a unit run with what is on the disk now: enabled, started or, when it runs, restarted or reloaded.
-    static func unit(_ name: String, reload: Bool) -> String {
+    static func unit(_ name: String, inputs: String?, reload: Bool) -> String {
         let unit = ShellQuoting.quoted(name)
         return """
-            \(enable(unit))
+            \(enable(unit, inputs: inputs))
             if systemctl -q is-active \(unit); then systemctl \(reload ? "reload" : "restart") \(unit)
             else systemctl start \(unit); fi
             """
     }
 
-    /// Reloads systemd's files only where it must: that takes a second on a busy host.
-    private static func enable(_ unit: String) -> String {
-        """
-        if [ "$(systemctl is-enabled \(unit) 2>/dev/null || true)" != enabled ]; then
-          systemctl -q enable --no-reload \(unit); fi
-        if [ "$(systemctl show -p NeedDaemonReload --value \(unit))" != no ]; then systemctl daemon-reload; fi
-        if systemctl -q is-failed \(unit); then systemctl reset-failed \(unit); fi
-        """
+    /// Reloads systemd's files only where it must: that takes a second on a busy host. systemd does not always notice
+    /// a drop-in in a folder that is younger than its last look, so the inputs that it knows are compared as well.
+    private static func enable(_ unit: String, inputs: String?) -> String {
+        let wanted = ShellQuoting.quoted("\(ResourceSpecification.Unit.inputsVariable)=\(inputs ?? "")")
+        return """
+            if [ "$(systemctl is-enabled \(unit) 2>/dev/null || true)" != enabled ]; then
+              systemctl -q enable --no-reload \(unit); fi
+            if [ "$(systemctl show -p NeedDaemonReload --value \(unit))" != no ]; then systemctl daemon-reload
+            else case "$(systemctl show -p Environment --value \(unit))" in
+              *\(wanted)*) ;; *) systemctl daemon-reload;; esac; fi
+            if systemctl -q is-failed \(unit); then systemctl reset-failed \(unit); fi
+            """
     }
 
     /// The same for PostgreSQL, which takes most settings by a reload, and says itself when it needs more.
-    static func databaseUnit(_ name: String) -> String {
+    static func databaseUnit(_ name: String, inputs: String?) -> String {
         let unit = ShellQuoting.quoted(name)
         return """
-            \(enable(unit))
+            \(enable(unit, inputs: inputs))
             if systemctl -q is-active \(unit); then
               systemctl reload \(unit)
               sleep 1

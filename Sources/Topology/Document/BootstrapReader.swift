@@ -14,7 +14,8 @@ struct BootstrapReader {
             (.networks, "network"),
         ] { checkNames(node[key], noun) }
         let projects = (node[.projects]?.items ?? []).map {
-            Topology.Project(name: $0[.name]?.text ?? "", description: $0[.description]?.text ?? "")
+            Topology.Project(
+                name: $0[.name]?.text ?? "", description: $0[.description]?.text ?? "", quota: Self.quota($0[.quota]))
         }
         return Topology.Bootstrap(
             projects: projects,
@@ -30,6 +31,13 @@ struct BootstrapReader {
                     diskFormat: $0[.diskFormat]?.choice() ?? .qcow2)
             },
             networks: (node[.networks]?.items ?? []).compactMap { readNetwork($0) })
+    }
+
+    private static func quota(_ node: DocumentNode?) -> Topology.Quota {
+        guard let node else { return Topology.Quota() }
+        return Topology.Quota(
+            instances: node[.instances]?.integer, vcpus: node[.vcpus]?.integer, memoryMiB: node[.memoryMiB]?.integer,
+            keyPairs: node[.keyPairs]?.integer, networks: node[.networks]?.integer, ports: node[.ports]?.integer)
     }
 
     private mutating func readUser(_ node: DocumentNode, projects: [String]) -> Topology.User {
@@ -105,7 +113,7 @@ enum PasswordReader {
             problems.append(
                 TopologyProblem(
                     line: node.position.line, column: node.position.column, rule: .missingKey,
-                    message: "an existing server needs the key \"passwordFile\" or \"passwordEnv\""))
+                    message: "what exists needs the key \"passwordFile\" or \"passwordEnv\""))
         }
         if let file { return .file(file) }
         return variable.map { .environment($0) } ?? .generated

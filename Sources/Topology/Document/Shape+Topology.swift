@@ -18,8 +18,11 @@ extension Shape {
         case .broker: broker
         case .existingDatabase: existingDatabase
         case .existingBroker: existingBroker
+        case .services: services
+        case .existingService: existingService
         case .bootstrap: bootstrap
         case .project: project
+        case .quota: quota
         case .user: user
         case .flavor: flavor
         case .image: image
@@ -35,7 +38,11 @@ extension Shape {
             .optional(.region, .text(.title), "The region in the service catalog. RegionOne unless given."),
             .optional(
                 .lab, .shape(.lab), "Make the hosts as containers on this machine. Left out: hosts that exist already."),
+            .optional(
+                .tls, .choice(Topology.TLSMode.allCases.map(\.rawValue)),
+                "Encrypt connections. auto unless given: on when anything listens or is reached off loopback."),
             .optional(.api, .shape(.api), "Where the REST services answer."),
+            .optional(.services, .shape(.services), "Which services are the cloud's own. All unless given."),
             .optional(.defaults, .shape(.defaults), "What hosts have unless they or their cell say otherwise."),
             .optional(.hosts, .list(hostEntry), "Machines outside the cells, for control planes."),
             .optional(.root, .shape(.root), "The root cell."),
@@ -59,7 +66,9 @@ extension Shape {
         [
             .optional(
                 .host, control, "The host or hosts that run the API. The root's first control host unless given."),
-            .optional(.listen, .text(.ipv4), "The address to listen on. 0.0.0.0 unless given."),
+            .optional(
+                .listen, .either(.text(.ipv4), .list(.text(.ipv4))),
+                "The address to listen on, or one for each host. 0.0.0.0 unless given."),
             .optional(
                 .port, .integer(ports), "The one port of all services. \(Topology.API.defaultPort) unless given."),
             .optional(.publicURL, .text(.webURL), "What users are told. Made of host and port unless given."),
@@ -168,6 +177,27 @@ extension Shape {
             .required(.managementURL, .text(.webURL), "The management plugin's address."),
         ] + password)
 
+    private static let service = FieldType.either(
+        .choice([embedded]), .shape(.existingService))
+
+    /// The word for a service of the cloud's own.
+    static let embedded = "embedded"
+
+    private static let services = Shape(
+        "services", "Which services are the cloud's own: embedded, or a mapping that says where an existing one is.",
+        [
+            .optional(.identity, service, "embedded unless given. An existing one is not supported yet."),
+            .optional(.image, service, "embedded unless given. An existing one is not supported yet."),
+            .optional(.network, service, "embedded unless given. An existing one is not supported yet."),
+        ])
+
+    private static let existingService = Shape(
+        "an existing service", "A service that somebody else runs, and its administrator.",
+        [
+            .required(.url, .text(.webURL), "Where it answers."),
+            .required(.user, .text(.title), "The administrator's name."),
+        ] + password)
+
     private static let password: [Field] = [
         .optional(.passwordFile, .text(.path), "A file whose first line is the password, relative to this file."),
         .optional(.passwordEnv, .text(.environmentName), "An environment variable that holds the password."),
@@ -188,6 +218,20 @@ extension Shape {
         [
             .required(.name, .text(.title), "Unique."),
             .optional(.description, .text(.prose), "For people."),
+            .optional(.quota, .shape(.quota), "What it may have. Limits that are left out stay as they are."),
+        ])
+
+    private static let limit = FieldType.integer(-1...2_147_483_647)
+
+    private static let quota = Shape(
+        "a quota", "Limits of a project; -1 is none.",
+        [
+            .optional(.instances, limit, "Servers."),
+            .optional(.vcpus, limit, "Processors of its servers."),
+            .optional(.memoryMiB, limit, "Memory of its servers in MiB."),
+            .optional(.keyPairs, limit, "Key pairs of each user."),
+            .optional(.networks, limit, "Networks."),
+            .optional(.ports, limit, "Ports."),
         ])
 
     private static let user = Shape(

@@ -3,7 +3,8 @@ struct Shape: Sendable {
     /// Name of the shape; also its definition's in the JSON Schema.
     enum Name: String, Sendable, CaseIterable {
         case topology, lab, api, root, cell, host, defaults, ssh, hypervisor, capacity, database, broker
-        case existingDatabase, existingBroker, bootstrap, project, user, flavor, image, network
+        case existingDatabase, existingBroker, services, existingService, bootstrap, project, quota, user, flavor,
+            image, network
     }
 
     struct Field: Sendable {

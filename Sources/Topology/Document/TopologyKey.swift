@@ -8,14 +8,17 @@ enum TopologyKey: String, Sendable, CaseIterable {
     case file, flavors
     case gateway
     case host, hosts, hypervisor
-    case identityFile, images
+    case identity, identityFile, image, images, instances
     case jump
+    case keyPairs
     case lab, labels, listen
     case managementPort, managementURL, memoryMiB
     case name, network, networks
-    case passwordEnv, passwordFile, port, project, projects, publicURL
+    case passwordEnv, passwordFile, port, ports, project, projects, publicURL
+    case quota
     case region, roles, root
-    case shared, ssh
+    case services, shared, ssh
+    case tls
     case uri, url, user, users
     case vcpus, virtType
 }

@@ -13,6 +13,8 @@ package struct TopologyProblem: Sendable, Hashable, Comparable {
         case duplicateName = "duplicate-name"
         case duplicateAddress = "duplicate-address"
         case conflict
+        /// Understood, and nothing can act on it yet.
+        case notSupported = "not-supported"
     }
 
     /// Counted from 1; columns in Unicode scalars.

@@ -40,6 +40,7 @@ struct TopologyReader {
         let inheritance = Inheritance(control: control, database: database, broker: broker, settings: settings)
         let cells = readCells(node[.cells], below: .root, inheritance)
         let api = readAPI(node[.api], control: first)
+        let services = readServices(node[.services])
         checkReferences()
         if let networkNode = node[.lab]?[.network] ?? node[.lab], let lab, hostPlaces.count > lab.network.hostCount - 10
         {
@@ -51,7 +52,8 @@ struct TopologyReader {
         let objects = bootstrap.read(node[.bootstrap])
         problems += bootstrap.problems + servers.problems
         return Topology(
-            name: node[.name]?.text ?? "", region: node[.region]?.text ?? Topology.defaultRegion, lab: lab, api: api,
+            name: node[.name]?.text ?? "", region: node[.region]?.text ?? Topology.defaultRegion, lab: lab,
+            tls: node[.tls]?.choice() ?? .auto, api: api, services: services,
             root: .init(
                 path: .root, controlHosts: control, database: database, broker: broker, content: .children(cells)),
             machines: machines, bootstrap: objects)
@@ -68,8 +70,35 @@ struct TopologyReader {
         var hosts = readReferences(node?[.host])
         if hosts.isEmpty { hosts = [control] }
         return Topology.API(
-            hosts: hosts, listenAddress: node?[.listen]?.text ?? Topology.API.defaultListenAddress,
+            hosts: hosts, listenAddresses: readListenAddresses(node?[.listen], hosts: hosts),
             port: node?[.port]?.integer ?? Topology.API.defaultPort, publicURL: node?[.publicURL]?.text)
+    }
+
+    private mutating func readListenAddresses(_ node: DocumentNode?, hosts: [HostName]) -> [String] {
+        guard let node else { return [Topology.API.defaultListenAddress] }
+        guard node.kind == .sequence else { return [node.text ?? Topology.API.defaultListenAddress] }
+        if node.items.count != hosts.count {
+            report(
+                node.position, .badValue,
+                "\"listen\" has \(Counted(node.items.count, "address", "addresses")), the API \(Counted(hosts.count, "host"))"
+            )
+        }
+        return node.items.compactMap(\.text)
+    }
+
+    private mutating func readServices(_ node: DocumentNode?) -> Topology.Services {
+        Topology.Services(
+            identity: readService(node?[.identity], "identity"), image: readService(node?[.image], "image"),
+            network: readService(node?[.network], "network"))
+    }
+
+    private mutating func readService(_ node: DocumentNode?, _ name: String) -> Topology.Service {
+        guard let node, node.kind == .mapping else { return .embedded }
+        report(
+            node.position, .notSupported,
+            "an existing \(name) service is not supported yet: this version has no client for one; leave it out")
+        let password = PasswordReader.read(node, needed: true, problems: &problems)
+        return .existing(.init(url: node[.url]?.text ?? "", user: node[.user]?.text ?? "", password: password))
     }
 
     private mutating func readRootControl(_ node: DocumentNode, _ machines: [Topology.Host]) -> [HostName] {

@@ -73,7 +73,7 @@ struct ProcessLayoutBuilder {
             secrets: [.database(.root), user.secret, .tokenKey],
             .api(
                 .init(
-                    listen: .init(host: topology.api.listenAddress, port: topology.api.port),
+                    listen: .init(host: topology.api.listenAddress(on: host), port: topology.api.port),
                     publicURL: topology.publicURL, region: topology.region,
                     database: database(topology.root, from: host), bus: bus(topology.root, user, from: host),
                     tokenKeyFile: secretFile(.tokenKey).path, imageDirectory: ProcessLayout.Paths.images,

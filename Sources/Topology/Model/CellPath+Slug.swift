@@ -6,5 +6,19 @@ extension CellPath {
     package var slug: String { isRoot ? "root" : components.joined(separator: ".") }
 
     /// Name of the cell's database, of its role, and of its virtual host.
-    package var resourceName: String { "cellwright_\(slug)" }
+    package var resourceName: String { Self.resourcePrefix + slug }
+
+    /// The cell whose database, role or virtual host has this name; `nil` when it is no name of ours.
+    package init?(resourceName: String) {
+        guard resourceName.hasPrefix(Self.resourcePrefix) else { return nil }
+        let slug = resourceName.dropFirst(Self.resourcePrefix.count)
+        guard slug != CellPath.root.slug else {
+            self = .root
+            return
+        }
+        guard !slug.isEmpty else { return nil }
+        self.init("/" + slug.replacing(".", with: "/"))
+    }
+
+    private static let resourcePrefix = "cellwright_"
 }

@@ -8,7 +8,8 @@ extension Topology {
 
         /// Hosts that run `cellwright-api`: at least one.
         package var hosts: [HostName]
-        package var listenAddress: String
+        /// One for all hosts, or one for each in the order of ``hosts``.
+        package var listenAddresses: [String]
         package var port: Int
         /// What the catalog says; `http://<address of the first host>:<port>` when absent.
         package var publicURL: String?
@@ -17,10 +18,54 @@ extension Topology {
             hosts: [HostName], listenAddress: String = defaultListenAddress, port: Int = defaultPort,
             publicURL: String? = nil
         ) {
+            self.init(hosts: hosts, listenAddresses: [listenAddress], port: port, publicURL: publicURL)
+        }
+
+        package init(hosts: [HostName], listenAddresses: [String], port: Int = defaultPort, publicURL: String? = nil) {
             self.hosts = hosts
-            self.listenAddress = listenAddress
+            self.listenAddresses = listenAddresses
             self.port = port
             self.publicURL = publicURL
+        }
+
+        /// Where the API listens on `host`.
+        package func listenAddress(on host: HostName) -> String {
+            guard listenAddresses.count > 1, let index = hosts.firstIndex(of: host) else {
+                return listenAddresses.first ?? Self.defaultListenAddress
+            }
+            return listenAddresses[index]
+        }
+    }
+
+    /// Which services the cloud runs itself. The topology's checks refuse existing ones as long as nothing can use them.
+    package struct Services: Sendable, Equatable, Codable {
+        package var identity: Service
+        package var image: Service
+        package var network: Service
+
+        package init(identity: Service = .embedded, image: Service = .embedded, network: Service = .embedded) {
+            self.identity = identity
+            self.image = image
+            self.network = network
+        }
+    }
+
+    package enum Service: Sendable, Equatable, Codable {
+        /// Part of `cellwright-api`.
+        case embedded
+        case existing(ExistingService)
+    }
+
+    /// A service that somebody else runs, and how to be its administrator.
+    package struct ExistingService: Sendable, Hashable, Codable {
+        package var url: String
+        package var user: String
+        package var password: PasswordSource
+
+        package init(url: String, user: String, password: PasswordSource) {
+            self.url = url
+            self.user = user
+            self.password = password
         }
     }
 

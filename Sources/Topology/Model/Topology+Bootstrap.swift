@@ -22,11 +22,37 @@ extension Topology {
     package struct Project: Sendable, Equatable, Codable {
         package var name: String
         package var description: String
+        package var quota: Quota
 
-        package init(name: String, description: String = "") {
+        package init(name: String, description: String = "", quota: Quota = Quota()) {
             self.name = name
             self.description = description
+            self.quota = quota
         }
+    }
+
+    /// Limits of a project; -1 is none, `nil` leaves what the project has.
+    package struct Quota: Sendable, Equatable, Codable {
+        package var instances: Int?
+        package var vcpus: Int?
+        package var memoryMiB: Int?
+        package var keyPairs: Int?
+        package var networks: Int?
+        package var ports: Int?
+
+        package init(
+            instances: Int? = nil, vcpus: Int? = nil, memoryMiB: Int? = nil, keyPairs: Int? = nil,
+            networks: Int? = nil, ports: Int? = nil
+        ) {
+            self.instances = instances
+            self.vcpus = vcpus
+            self.memoryMiB = memoryMiB
+            self.keyPairs = keyPairs
+            self.networks = networks
+            self.ports = ports
+        }
+
+        package var isEmpty: Bool { self == Quota() }
     }
 
     package struct User: Sendable, Equatable, Codable {

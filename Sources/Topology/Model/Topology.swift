@@ -12,7 +12,10 @@ package struct Topology: Sendable, Equatable, Codable {
     package var region: String
     /// Present when the hosts are to be made as containers on this machine.
     package var lab: Lab?
+    package var tls: TLSMode
     package var api: API
+    /// Which services are the cloud's own.
+    package var services: Services
     /// The root cell, path `/`, with the whole tree below it. It has no hosts.
     package var root: Cell
     /// Hosts listed outside any cell: machines for control planes. Compute hosts are in their leaf cell.
@@ -20,12 +23,15 @@ package struct Topology: Sendable, Equatable, Codable {
     package var bootstrap: Bootstrap
 
     package init(
-        name: String, region: String, lab: Lab?, api: API, root: Cell, machines: [Host], bootstrap: Bootstrap
+        name: String, region: String, lab: Lab?, tls: TLSMode = .auto, api: API, services: Services = Services(),
+        root: Cell, machines: [Host], bootstrap: Bootstrap
     ) {
         self.name = name
         self.region = region
         self.lab = lab
+        self.tls = tls
         self.api = api
+        self.services = services
         self.root = root
         self.machines = machines
         self.bootstrap = bootstrap

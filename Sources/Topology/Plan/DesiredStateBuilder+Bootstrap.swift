@@ -9,7 +9,9 @@ extension DesiredStateBuilder {
             add(
                 .init(
                     id: .init(.project, name: project.name), specification: .project(project),
-                    attributes: ["description": project.description], dependsOn: gates))
+                    attributes: ["description": project.description].merging(project.quota.attributes) { own, _ in own
+                    },
+                    dependsOn: gates))
         }
         for user in bootstrap.users {
             let project = Resource.ID(.project, name: user.project)
@@ -42,6 +44,22 @@ extension DesiredStateBuilder {
                 .init(
                     id: .init(.image, name: image.name), specification: .image(image),
                     attributes: ["diskFormat": image.diskFormat.rawValue], dependsOn: gates, effectOfChange: .replace))
+        }
+    }
+}
+
+extension Topology.Quota {
+    /// Prefix of the attributes of a project that are its limits.
+    package static let attributePrefix = "quota."
+
+    /// The limits that are given, as attributes: `quota.instances` = `10`.
+    package var attributes: [String: String] {
+        let limits = [
+            "instances": instances, "vcpus": vcpus, "memoryMiB": memoryMiB, "keyPairs": keyPairs,
+            "networks": networks, "ports": ports,
+        ]
+        return limits.reduce(into: [:]) { attributes, limit in
+            if let value = limit.value { attributes[Self.attributePrefix + limit.key] = String(value) }
         }
     }
 }

@@ -14,10 +14,16 @@ package struct ObservedFacts: Sendable, Equatable {
     package var observations: [Resource.ID: Observation]
     /// Hosts that could not be reached, with the reason: everything on them is unknown.
     package var unreachable: [HostName: String]
+    /// Servers by cell, of cells whose database could be asked.
+    package var usage: [CellPath: CellUsage]
 
-    package init(observations: [Resource.ID: Observation] = [:], unreachable: [HostName: String] = [:]) {
+    package init(
+        observations: [Resource.ID: Observation] = [:], unreachable: [HostName: String] = [:],
+        usage: [CellPath: CellUsage] = [:]
+    ) {
         self.observations = observations
         self.unreachable = unreachable
+        self.usage = usage
     }
 
     package subscript(id: Resource.ID) -> Observation {

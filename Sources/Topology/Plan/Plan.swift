@@ -8,6 +8,10 @@ package struct Plan: Sendable, Equatable {
     package let actions: [PlanAction]
     /// Resources that could not be looked at, with the reason: nothing is planned for them.
     package let unknown: [Unknown]
+    /// Data of users that it would destroy.
+    package let losses: [DataLoss]
+    /// How far it reaches among users.
+    package let radius: BlastRadius
 
     package struct Unknown: Sendable, Equatable {
         package let resource: Resource.ID
@@ -46,6 +50,8 @@ package struct Plan: Sendable, Equatable {
         actions += Self.removals(of: observed.observations.keys.filter { !wanted.contains($0) }, observed)
         self.actions = actions
         self.unknown = unknown
+        losses = DataLoss.find(in: actions, usage: observed.usage)
+        radius = BlastRadius(actions: actions, losses: losses, desired: desired.resources, usage: observed.usage)
     }
 
     private static func action(

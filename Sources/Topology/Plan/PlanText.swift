@@ -1,4 +1,4 @@
-package import CloudModel
+import CloudModel
 
 /// A plan as a person reads it: actions by place in the order of the plan, then how far they reach.
 package struct PlanText: Sendable {
@@ -20,7 +20,8 @@ package struct PlanText: Sendable {
                 lines.append(own)
                 place = own
             }
-            lines.append("  \(Self.symbol(action.effect)) \(action.what)  (\(action.why))")
+            let effect = action.effect.isWorthAWord ? "\(action.effect.rawValue): " : ""
+            lines.append("  \(Self.symbol(action.effect)) \(action.what)  (\(effect)\(action.why))")
         }
         if !plan.unknown.isEmpty {
             lines.append("not looked at")
@@ -64,48 +65,12 @@ package struct PlanText: Sendable {
     }
 }
 
-/// How far a plan reaches.
-package struct PlanSummary: Sendable, Equatable, Codable {
-    package var actions: Int
-    /// Actions by effect, as ``PlanEffect`` spells them; effects without actions are left out.
-    package var effects: [String: Int]
-    package var hosts: [HostName]
-    package var cells: [CellPath]
-    /// Units that end and start.
-    package var restarts: [String]
-
-    package init(_ plan: Plan) {
-        actions = plan.actions.count
-        effects = Dictionary(grouping: plan.actions, by: \.effect.rawValue).mapValues(\.count)
-        hosts = Set(plan.actions.compactMap(\.host)).sorted()
-        cells = Set(plan.actions.compactMap(\.cell)).sorted()
-        restarts = plan.actions.filter { $0.effect == .restart }.map {
-            "\($0.resource.name)\($0.host.map { " on \($0)" } ?? "")"
-        }
-    }
-
-    func text(cloud: String) -> String {
-        let parts = PlanEffect.allCases.compactMap { effect in effects[effect.rawValue].map { "\($0) \(effect.label)" }
-        }
-        var lines = [
-            "Cloud \(cloud): \(actions) \(actions == 1 ? "action" : "actions") (\(parts.joined(separator: ", "))) on "
-                + "\(hosts.count) \(hosts.count == 1 ? "host" : "hosts"), "
-                + "\(cells.count) \(cells.count == 1 ? "cell" : "cells") touched."
-        ]
-        if !restarts.isEmpty { lines.append("Restarts: \(restarts.joined(separator: ", ")).") }
-        return lines.joined(separator: "\n")
-    }
-}
-
 extension PlanEffect {
-    fileprivate var label: String {
+    /// Whether a person must read it even past the symbol.
+    fileprivate var isWorthAWord: Bool {
         switch self {
-        case .none: "without effect on what runs"
-        case .create: "to create"
-        case .reload: "to reload"
-        case .restart: "to restart"
-        case .replace: "to replace"
-        case .destroy: "to destroy"
+        case .reload, .restart, .replace, .destroy: true
+        case .none, .create: false
         }
     }
 }
