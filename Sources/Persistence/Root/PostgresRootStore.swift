@@ -98,7 +98,7 @@ extension PostgresRootStore {
         _ = try await pool.pipelineTransaction([
             """
             update directory.cells set health = \(health.rawValue), reason = \(reason), since = \(since),
-                heartbeat = \(heartbeat.map { PostgresJSON($0) } ?? PostgresJSON(text: "null"))
+                heartbeat = nullif(\(heartbeat.map { PostgresJSON($0) } ?? PostgresJSON(text: "null")), 'null'::jsonb)
             where path = \(path.description)
             """,
             Self.nudge(.cells),
