@@ -154,6 +154,9 @@ let package = Package(
         module("ImageInspector", ["Primitives"]),
         module("NetworkAPI", ["HTTPKit", "CloudModel", "Primitives", hummingbird, httpTypes, nioCore]),
         module(
+            "CellsAPI",
+            ["HTTPKit", "CellProtocol", "CloudModel", "MessageBus", "Primitives", hummingbird, httpTypes, nioCore]),
+        module(
             "ComputeAPI",
             [
                 "HTTPKit", "ServerViews", "CloudModel", "CellProtocol", "MessageBus", "Primitives", hummingbird,
@@ -195,7 +198,7 @@ let package = Package(
         executable(
             "cellwright-api",
             [
-                "IdentityAPI", "ImageAPI", "NetworkAPI", "ComputeAPI", "HTTPKit", "Persistence", "PostgresClient",
+                "IdentityAPI", "ImageAPI", "NetworkAPI", "ComputeAPI", "CellsAPI", "HTTPKit", "Persistence", "PostgresClient",
                 "ServerLifecycle", "CellProtocol", "CloudModel", "MessageBus", "ServiceKit", "Primitives", "BusSetup",
                 "DatabaseSetup", lifecycle, systemPackage,
             ]),
@@ -288,6 +291,9 @@ let package = Package(
                 hummingbirdTesting, httpTypes, logging, nioCore,
             ],
             path: "Tests/APITestSupport", swiftSettings: settings),
+        tests(
+            "CellsAPITests",
+            ["CellsAPI", "APITestSupport", "HTTPKit", "CellProtocol", "CloudModel", "Primitives", httpTypes]),
         tests("NetworkAPITests", ["NetworkAPI", "APITestSupport", "HTTPKit", "CloudModel", "Primitives", httpTypes]),
         tests(
             "ComputeAPITests",

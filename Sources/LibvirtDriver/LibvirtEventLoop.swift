@@ -10,6 +10,8 @@ enum LibvirtEventLoop {
     static func start() -> Bool { isRunning }
 
     private static let isRunning: Bool = {
+        // libvirt's client writes to its socket with SIGPIPE as it is: a daemon that has just gone would end the process.
+        signal(SIGPIPE, SIG_IGN)
         guard virInitialize() == 0 else { return false }
         // Without this libvirt prints every error on standard error.
         virSetErrorFunc(nil) { _, _ in }

@@ -8,10 +8,12 @@ import Synchronization
 
 /// The hypervisor port over libvirt: QEMU with KVM or emulation, and libvirt's test driver for tests.
 ///
-/// A call takes a place in a queue, runs on one of ``threadLimit`` threads and answers; nothing of libvirt's ever runs on
-/// the cooperative pool. When libvirtd goes away, calls fail with ``HypervisorError/disconnected(_:)`` at once while the
-/// connection is opened again; guests go on meanwhile, and what changed unnoticed is reported afterwards. A caller that is cancelled gets ``HypervisorError/cancelled``, while a call that libvirt
-/// has already been given goes on.
+/// A call takes a place in a queue, runs on one of a few threads and answers; nothing of libvirt's ever runs on the
+/// cooperative pool. Calls that change a guest and calls that only look have threads of their own, so that a look never
+/// waits for guests that start or end. When libvirtd goes away, calls fail with ``HypervisorError/disconnected(_:)`` at
+/// once while the connection is opened again; guests go on meanwhile, and what changed unnoticed is reported afterwards.
+/// A caller that is cancelled gets ``HypervisorError/cancelled``, while a call that libvirt has already been given goes
+/// on.
 ///
 /// Whoever makes one closes it.
 package final class LibvirtHypervisor: HypervisorDriver {
@@ -19,7 +21,8 @@ package final class LibvirtHypervisor: HypervisorDriver {
         /// As libvirt writes it, `qemu:///system`.
         package var uri: String
         package var virtType: VirtTypeSetting
-        /// A daemon that is silent for `keepAliveSeconds * (keepAliveCount + 1)` is given up.
+        /// A daemon that is silent for `keepAliveSeconds * (keepAliveCount + 1)` is given up: it is asked for a sign of
+        /// life every `keepAliveSeconds`, and has `keepAliveCount` times as long to answer.
         package var keepAliveSeconds: Int
         package var keepAliveCount: Int
         /// The pauses between attempts to open the connection again.
@@ -39,16 +42,19 @@ package final class LibvirtHypervisor: HypervisorDriver {
         }
     }
 
-    /// Calls that run at once. Most take milliseconds; ending a guest takes a second or two.
+    /// Calls that change a guest at once. Most take milliseconds; ending a guest takes a second or two.
     package static let threadLimit = 4
-    /// Calls that may wait for a thread; one more fails with ``HypervisorError/tooManyInFlight``.
+    /// Calls that only look at once. They take milliseconds.
+    package static let lookThreadLimit = 2
+    /// Calls that may wait for a thread of either kind; one more fails with ``HypervisorError/tooManyInFlight``.
     package static let waitingLimit = 256
     /// Lifecycle events kept for a slow consumer; beyond, the oldest are dropped.
     package static let eventLimit = 10_000
 
     private let settings: Settings
     private let connection: LibvirtConnection
-    private let pool = WorkerPool(name: "libvirt-call", threadLimit: threadLimit, waitingLimit: waitingLimit)
+    private let changes = WorkerPool(name: "libvirt-change", threadLimit: threadLimit, waitingLimit: waitingLimit)
+    private let looks = WorkerPool(name: "libvirt-look", threadLimit: lookThreadLimit, waitingLimit: waitingLimit)
     private let eventSink: AsyncStream<GuestLifecycle>.Continuation
     package let lifecycleEvents: AsyncStream<GuestLifecycle>
 
@@ -61,8 +67,8 @@ package final class LibvirtHypervisor: HypervisorDriver {
         eventSink = sink
         connection = LibvirtConnection(
             uri: settings.uri,
-            keepAlive: LibvirtLink.KeepAlive(
-                interval: Int32(settings.keepAliveSeconds), count: UInt32(settings.keepAliveCount)),
+            keepAlive: LibvirtConnection.KeepAlive(
+                interval: settings.keepAliveSeconds, count: settings.keepAliveCount),
             backoff: settings.backoff, reporter: LifecycleReporter(sink: sink))
     }
 
@@ -70,14 +76,14 @@ package final class LibvirtHypervisor: HypervisorDriver {
 
     package func capabilities() async throws(HypervisorError) -> HypervisorCapabilities {
         let setting = settings.virtType
-        return try await call { session throws(HypervisorError) in
+        return try await call(on: looks) { session throws(HypervisorError) in
             try session.hostCapabilities(try Self.choose(setting, session))
         }
     }
 
     package func define(_ guest: GuestDefinition) async throws(HypervisorError) {
         let setting = settings.virtType
-        try await call { session throws(HypervisorError) in
+        try await call(on: changes) { session throws(HypervisorError) in
             let choice = try Self.choose(setting, session)
             let document = DomainDocument(domainType: choice.name, architecture: try session.architecture())
             try session.define(guest.id, try document.render(guest))
@@ -85,34 +91,34 @@ package final class LibvirtHypervisor: HypervisorDriver {
     }
 
     package func start(_ id: ServerID) async throws(HypervisorError) {
-        try await callDomain(id) { session, domain throws(HypervisorError) in
+        try await callDomain(id, on: changes) { session, domain throws(HypervisorError) in
             try session.change(domain, id, toActive: true) { virDomainCreate($0) }
         }
     }
 
     package func requestShutdown(_ id: ServerID) async throws(HypervisorError) {
-        try await callDomain(id) { session, domain throws(HypervisorError) in
+        try await callDomain(id, on: changes) { session, domain throws(HypervisorError) in
             // Without flags libvirt presses the ACPI power button, since our guests have no agent's channel.
             try session.change(domain, id, toActive: false) { virDomainShutdown($0) }
         }
     }
 
     package func requestReboot(_ id: ServerID) async throws(HypervisorError) {
-        try await callDomain(id) { session, domain throws(HypervisorError) in
+        try await callDomain(id, on: changes) { session, domain throws(HypervisorError) in
             guard try session.isActive(domain, id) else { throw .invalid("guest \(id) does not run") }
             guard virDomainReboot(domain, 0) == 0 else { throw LibvirtFailure.last().error(about: id) }
         }
     }
 
     package func destroy(_ id: ServerID) async throws(HypervisorError) {
-        try await callDomain(id) { session, domain throws(HypervisorError) in
+        try await callDomain(id, on: changes) { session, domain throws(HypervisorError) in
             try session.change(domain, id, toActive: false) { virDomainDestroy($0) }
         }
     }
 
     package func undefine(_ id: ServerID) async throws(HypervisorError) {
         do throws(HypervisorError) {
-            try await callDomain(id) { session, domain throws(HypervisorError) in
+            try await callDomain(id, on: changes) { session, domain throws(HypervisorError) in
                 guard try !session.isActive(domain, id) else { throw .invalid("guest \(id) still runs") }
                 let flags =
                     VIR_DOMAIN_UNDEFINE_MANAGED_SAVE.rawValue | VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA.rawValue
@@ -124,28 +130,30 @@ package final class LibvirtHypervisor: HypervisorDriver {
     }
 
     package func state(of id: ServerID) async throws(HypervisorError) -> PowerState {
-        try await callDomain(id) { session, domain throws(HypervisorError) in try session.state(of: domain, id) }
+        try await callDomain(id, on: looks) { session, domain throws(HypervisorError) in
+            try session.state(of: domain, id)
+        }
     }
 
     package func guests() async throws(HypervisorError) -> [ServerID: PowerState] {
-        try await call { session throws(HypervisorError) in try session.guests() }
+        try await call(on: looks) { session throws(HypervisorError) in try session.guests() }
     }
 
     package func statistics(of id: ServerID) async throws(HypervisorError) -> GuestStatistics {
-        try await callDomain(id) { session, domain throws(HypervisorError) in
+        try await callDomain(id, on: looks) { session, domain throws(HypervisorError) in
             try session.statistics(of: domain, id)
         }
     }
 
     package func consoleLog(of id: ServerID, byteLimit: Int) async throws(HypervisorError) -> [UInt8] {
-        try await callDomain(id) { session, domain throws(HypervisorError) in
+        try await callDomain(id, on: looks) { session, domain throws(HypervisorError) in
             guard let path = try session.facts(of: domain).consoleLogPath else { return [] }
             return try ConsoleLogFile.tail(path, byteLimit: byteLimit)
         }
     }
 
     package func vncAddress(of id: ServerID) async throws(HypervisorError) -> ConsoleAddress {
-        try await callDomain(id) { session, domain throws(HypervisorError) in
+        try await callDomain(id, on: looks) { session, domain throws(HypervisorError) in
             guard let address = try session.facts(of: domain).vncAddress else {
                 throw .invalid("guest \(id) has no screen now")
             }
@@ -156,13 +164,14 @@ package final class LibvirtHypervisor: HypervisorDriver {
     package func close() async {
         connection.close()
         await withCheckedContinuation { continuation in
-            let admission = pool.submit { [connection] in
+            let admission = looks.submit { [connection] in
                 connection.waitUntilEnded()
                 continuation.resume()
             }
             if admission != .accepted { continuation.resume() }
         }
-        pool.stop()
+        changes.stop()
+        looks.stop()
         eventSink.finish()
     }
 
@@ -184,15 +193,16 @@ package final class LibvirtHypervisor: HypervisorDriver {
     }
 
     private func callDomain<Value: Sendable>(
-        _ id: ServerID, _ body: @escaping @Sendable (LibvirtSession, OpaquePointer) throws(HypervisorError) -> Value
+        _ id: ServerID, on pool: WorkerPool,
+        _ body: @escaping @Sendable (LibvirtSession, OpaquePointer) throws(HypervisorError) -> Value
     ) async throws(HypervisorError) -> Value {
-        try await call { session throws(HypervisorError) in
+        try await call(on: pool) { session throws(HypervisorError) in
             try session.withDomain(id) { domain throws(HypervisorError) in try body(session, domain) }
         }
     }
 
     private func call<Value: Sendable>(
-        _ body: @escaping @Sendable (LibvirtSession) throws(HypervisorError) -> Value
+        on pool: WorkerPool, _ body: @escaping @Sendable (LibvirtSession) throws(HypervisorError) -> Value
     ) async throws(HypervisorError) -> Value {
         let ticket = Ticket<Value>()
         let outcome = await withTaskCancellationHandler {

@@ -3,11 +3,12 @@ import CloudModel
 import HypervisorDriver
 import Primitives
 
-/// One open connection to libvirt. It is closed when the last user lets go of it.
+/// One open connection to libvirt, for one call at a time. Whoever opens one closes it.
 ///
-/// SAFETY: libvirt's connections may be used by several threads at once; the pointer never changes.
+/// SAFETY: the pointer never changes, and whoever holds a link uses it on one thread at a time.
 final class LibvirtLink: @unchecked Sendable {
-    /// Where a link's news go. libvirt calls both from its event loop, where no call of libvirt's may be made.
+    /// Where a link's news go. libvirt calls both from its event loop or from inside a call, where no call of libvirt's
+    /// may be made.
     final class Listener: Sendable {
         /// A guest's power now, or `nil` when it is no longer defined.
         let onLifecycle: @Sendable (ServerID, PowerState?) -> Void
@@ -22,30 +23,36 @@ final class LibvirtLink: @unchecked Sendable {
         }
     }
 
-    /// How a silent daemon is noticed: after `interval * (count + 1)` seconds.
-    struct KeepAlive: Sendable, Equatable {
-        var interval: Int32 = 5
-        var count: UInt32 = 3
-    }
-
     let pointer: OpaquePointer
-    private let lifecycleID: Int32
-    private let hasCloseCallback: Bool
+    /// By which calls can be ended from outside; drivers inside this process have none.
+    let socket: LibvirtSocket?
+    private var lifecycleID: Int32 = -1
+    private var hasCloseCallback = false
 
-    /// Opens a connection and listens on it. Blocks.
-    static func open(
-        _ uri: String, keepAlive: KeepAlive, listener: Listener
-    ) throws(HypervisorError) -> LibvirtLink {
+    /// Opens a connection. Blocks, until the daemon answers or somebody cuts the socket.
+    ///
+    /// - Parameters:
+    ///   - opener: who may cut the socket until the link is there.
+    ///   - isWanted: asked when it is this one's turn to open, which may be a while after the call.
+    init(
+        _ address: LibvirtAddress, opener: ObjectIdentifier, isWanted: () -> Bool
+    ) throws(HypervisorError) {
         guard LibvirtEventLoop.start() else { throw .disconnected("libvirt's client cannot be used in this process") }
-        guard let pointer = virConnectOpen(uri) else { throw .disconnected(LibvirtFailure.last().message) }
-        return try LibvirtLink(pointer, keepAlive: keepAlive, listener: listener)
+        (pointer, socket) = try LibvirtSocket.claim(address, opener: opener) { () throws(HypervisorError) in
+            guard isWanted() else { throw .disconnected("the connection was lost meanwhile") }
+            guard let pointer = virConnectOpen(address.uri) else { throw .disconnected(LibvirtFailure.last().message) }
+            return pointer
+        }
+        guard socket != nil || address.socketNames.isEmpty else {
+            virConnectClose(pointer)
+            throw .disconnected("\(address.uri) has no local socket, so a frozen daemon could not be given up")
+        }
     }
 
-    private init(_ pointer: OpaquePointer, keepAlive: KeepAlive, listener: Listener) throws(HypervisorError) {
-        self.pointer = pointer
-        // In-process drivers know neither of the two, and need neither.
-        _ = virConnectSetKeepAlive(pointer, keepAlive.interval, keepAlive.count)
+    /// Begins to listen. Called once at most.
+    func listen(_ listener: Listener) throws(HypervisorError) {
         let closeContext = Unmanaged.passRetained(listener)
+        // In-process drivers know no close callback, and need none.
         hasCloseCallback =
             virConnectRegisterCloseCallback(pointer, Self.closed, closeContext.toOpaque(), Self.release) == 0
         if !hasCloseCallback { closeContext.release() }
@@ -60,14 +67,22 @@ final class LibvirtLink: @unchecked Sendable {
         }
     }
 
-    deinit { virConnectClose(pointer) }
+    /// Whether the daemon answers. Blocks as ``init(_:)`` does.
+    func ping() throws(HypervisorError) {
+        var version: UInt = 0
+        guard virConnectGetLibVersion(pointer, &version) == 0 else {
+            throw .disconnected(LibvirtFailure.last().message)
+        }
+    }
 
+    /// Whether the connection has not been lost; asks nobody.
     var isAlive: Bool { virConnectIsAlive(pointer) == 1 }
 
-    /// Stops listening. Called once, by whoever opened the link and before letting go of it.
-    func retire() {
-        virConnectDomainEventDeregisterAny(pointer, lifecycleID)
+    /// Stops listening and closes. Called once, as the last thing.
+    func close() {
+        if lifecycleID >= 0 { virConnectDomainEventDeregisterAny(pointer, lifecycleID) }
         if hasCloseCallback { virConnectUnregisterCloseCallback(pointer, Self.closed) }
+        virConnectClose(pointer)
     }
 
     private static let release: virFreeCallback = { context in
@@ -80,7 +95,6 @@ final class LibvirtLink: @unchecked Sendable {
         let words: String
         switch UInt32(bitPattern: reason) {
         case VIR_CONNECT_CLOSE_REASON_EOF.rawValue: words = "libvirtd closed the connection"
-        case VIR_CONNECT_CLOSE_REASON_KEEPALIVE.rawValue: words = "libvirtd does not answer"
         case VIR_CONNECT_CLOSE_REASON_CLIENT.rawValue: words = "closed by us"
         case VIR_CONNECT_CLOSE_REASON_ERROR.rawValue: words = "the connection failed"
         default: words = "closed for a reason \(reason)"

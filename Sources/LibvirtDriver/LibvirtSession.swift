@@ -80,7 +80,8 @@ struct LibvirtSession {
         return try body(domain)
     }
 
-    func guests() throws(HypervisorError) -> [ServerID: PowerState] {
+    /// - Parameter onProgress: called before each guest is asked about.
+    func guests(onProgress: () -> Void = {}) throws(HypervisorError) -> [ServerID: PowerState] {
         var list: UnsafeMutablePointer<virDomainPtr?>?
         let count = virConnectListAllDomains(link.pointer, &list, 0)
         guard count >= 0, let list else { throw LibvirtFailure.last().error(about: nil) }
@@ -91,6 +92,7 @@ struct LibvirtSession {
         }
         var guests: [ServerID: PowerState] = [:]
         for domain in domains {
+            onProgress()
             guard let name = virDomainGetName(domain), let id = DomainDocument.id(fromName: String(cString: name)),
                 isOurs(domain, id)
             else { continue }
@@ -105,8 +107,9 @@ struct LibvirtSession {
 
     func state(of domain: OpaquePointer, _ id: ServerID) throws(HypervisorError) -> PowerState {
         var state: Int32 = 0
-        guard virDomainGetState(domain, &state, nil, 0) == 0 else { throw LibvirtFailure.last().error(about: id) }
-        return PowerState(domainState: state)
+        var reason: Int32 = 0
+        guard virDomainGetState(domain, &state, &reason, 0) == 0 else { throw LibvirtFailure.last().error(about: id) }
+        return PowerState(domainState: state, reason: reason)
     }
 
     func isActive(_ domain: OpaquePointer, _ id: ServerID) throws(HypervisorError) -> Bool {

@@ -2,13 +2,17 @@ import CLibvirt
 import CloudModel
 
 extension PowerState {
-    /// - Parameter state: one of libvirt's `virDomainState`.
-    init(domainState state: Int32) {
+    /// - Parameters:
+    ///   - state: one of libvirt's `virDomainState`.
+    ///   - reason: why it is in that state, by libvirt's enumeration of the state's reasons.
+    init(domainState state: Int32, reason: Int32) {
+        let isStarting = UInt32(bitPattern: reason) == VIR_DOMAIN_PAUSED_STARTING_UP.rawValue
         self =
             switch UInt32(bitPattern: state) {
             // A guest that is on its way down still runs.
             case VIR_DOMAIN_RUNNING.rawValue, VIR_DOMAIN_BLOCKED.rawValue, VIR_DOMAIN_SHUTDOWN.rawValue: .running
-            case VIR_DOMAIN_PAUSED.rawValue: .paused
+            // QEMU is made paused and resumed when all is set; nobody has paused such a guest, and it may yet fail.
+            case VIR_DOMAIN_PAUSED.rawValue: isStarting ? .shutdown : .paused
             case VIR_DOMAIN_SHUTOFF.rawValue: .shutdown
             case VIR_DOMAIN_CRASHED.rawValue: .crashed
             case VIR_DOMAIN_PMSUSPENDED.rawValue: .suspended

@@ -60,7 +60,7 @@ struct DownCellTests {
             let broker = APIClient(
                 url: "http://127.0.0.1:\(ready.managementPort)/api/",
                 headers: ["authorization": "Basic \(Data(login.utf8).base64EncodedString())"])
-            let set = try await broker.send(
+            let set = try await broker.with("accept", "*/*").send(
                 .put, "vhost-limits/\(vhost)/max-connections", ["value": JSONValue(count)])
             #expect(set.status == 204, "\(set.text)")
             guard count == 0 else { return }
@@ -68,7 +68,7 @@ struct DownCellTests {
                 let open = try await broker.get("vhosts/\(vhost)/connections").array ?? []
                 for connection in open {
                     let name = try connection.text("name").addingPercentEncoding(withAllowedCharacters: .alphanumerics)
-                    _ = try await broker.send(.delete, "connections/\(name ?? "")")
+                    _ = try await broker.with("accept", "*/*").send(.delete, "connections/\(name ?? "")")
                 }
                 return open.isEmpty
             }

@@ -5,12 +5,13 @@ import HypervisorDriver
 import LibvirtDriver
 import Primitives
 import Subprocess
+import Synchronization
 import SystemPackage
 import Testing
 
-/// libvirt 9.0's client now and then crashes in a call while its daemon goes away (see Testing.md, known flakes).
-private let daemonFaults = getenv("CELLWRIGHT_LIBVIRT_FAULTS") != nil
-private let daemonFaultsReason: Comment = "set CELLWRIGHT_LIBVIRT_FAULTS=1 to stop the daemon under its client"
+private final class Count: Sendable {
+    let value = Atomic(0)
+}
 
 /// The adapter on a real libvirtd with real QEMU processes.
 @Suite(
@@ -67,13 +68,11 @@ struct LibvirtHypervisorTests {
         }
     }
 
-    @Test(.enabled(if: daemonFaults, daemonFaultsReason)) func guestsOutliveTheDaemonAndTheDriverFindsItAgain()
-        async throws
-    {
+    @Test func guestsOutliveTheDaemonAndTheDriverFindsItAgain() async throws {
         try await subject.withGuest { driver, guest, record in
             try await driver.start(guest.id)
-            // QEMU reports a start twice: it starts paused and is resumed.
-            try await eventually("it was reported") { record.powers(of: guest.id).count == 2 }
+            // QEMU reports a start twice: it starts paused and is resumed. A look may come between and say it once more.
+            try await eventually("it was reported") { record.powers(of: guest.id).count >= 2 }
             try await daemon.restart()
             try await eventually("the daemon answers again") {
                 await refusal { _ = try await driver.state(of: guest.id) } == nil
@@ -88,17 +87,17 @@ struct LibvirtHypervisorTests {
         }
     }
 
-    @Test(.enabled(if: daemonFaults, daemonFaultsReason)) func aGuestThatEndsUnseenIsReported() async throws {
+    @Test func aGuestThatEndsUnseenIsReported() async throws {
         try await subject.withGuest { driver, guest, record in
             try await driver.start(guest.id)
-            try await eventually("it was reported") { record.powers(of: guest.id).count == 2 }
+            try await eventually("it was reported") { record.powers(of: guest.id).count >= 2 }
             try await daemon.restartWithoutGuests()
             try await eventually("its end was reported") { record.powers(of: guest.id).last == .shutdown }
             #expect(try await driver.state(of: guest.id) == .shutdown)
         }
     }
 
-    @Test(.enabled(if: daemonFaults, daemonFaultsReason)) func aFrozenDaemonIsGivenUpAndFoundAgain() async throws {
+    @Test func aFrozenDaemonIsGivenUpAndFoundAgain() async throws {
         try await subject.withGuest { driver, guest, _ in
             try await daemon.freeze()
             let clock = ContinuousClock()
@@ -120,6 +119,72 @@ struct LibvirtHypervisorTests {
             try await daemon.thaw()
             try await eventually("the connection is open again") { driver.isConnected }
             #expect(try await driver.state(of: guest.id) == .shutdown)
+        }
+    }
+
+    @Test func callsUnderWayAreEndedWhenTheDaemonFreezes() async throws {
+        try await subject.withGuest { driver, guest, _ in
+            try await daemon.freeze()
+            let failures = await withTaskGroup(of: HypervisorError?.self) { group in
+                for index in 0..<20 {
+                    group.addTask {
+                        await refusal {
+                            if index.isMultiple(of: 2) {
+                                _ = try await driver.state(of: guest.id)
+                            } else {
+                                try await driver.define(guest)
+                            }
+                        }
+                    }
+                }
+                return await group.reduce(into: []) { $0.append($1) }
+            }
+            try await daemon.thaw()
+            for failure in failures {
+                guard case .disconnected = failure else {
+                    Issue.record("\(String(describing: failure))")
+                    continue
+                }
+            }
+            try await eventually("the connection is open again") { driver.isConnected }
+        }
+    }
+
+    @Test func aGuestThatIsKilledFromOutsideIsReported() async throws {
+        try await subject.withGuest { driver, guest, record in
+            try await driver.start(guest.id)
+            try await eventually("it was reported") { record.powers(of: guest.id).count >= 2 }
+            try await daemon.killGuests()
+            try await eventually("its end was reported", within: .seconds(10)) {
+                record.powers(of: guest.id).last == .shutdown
+            }
+            #expect(try await driver.state(of: guest.id) == .shutdown)
+            try await driver.start(guest.id)
+            #expect(try await driver.state(of: guest.id) == .running)
+        }
+    }
+
+    @Test func aLookDoesNotWaitForGuestsThatEnd() async throws {
+        try await subject.withGuest { driver, watched, _ in
+            let guests = try (0..<LibvirtHypervisor.threadLimit + 2).map { _ in try subject.guest(ServerID(UUID())) }
+            for guest in guests {
+                try await driver.define(guest)
+                try await driver.start(guest.id)
+            }
+            let ended = Count()
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for guest in guests {
+                    group.addTask {
+                        try await driver.destroy(guest.id)
+                        ended.value.add(1, ordering: .relaxed)
+                    }
+                }
+                // All threads for changes are busy with these, and two more wait for a thread.
+                _ = try await driver.consoleLog(of: watched.id, byteLimit: 100)
+                #expect(ended.value.load(ordering: .relaxed) < 3)
+                try await group.waitForAll()
+            }
+            for guest in guests { try await driver.undefine(guest.id) }
         }
     }
 

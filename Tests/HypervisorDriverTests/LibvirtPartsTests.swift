@@ -155,6 +155,17 @@ import Testing
     }
 }
 
+@Suite struct PowerStateTests {
+    @Test func aGuestThatIsBeingStartedIsNotPaused() {
+        let paused: Int32 = 3
+        let byUser: Int32 = 1
+        let startingUp: Int32 = 11
+        #expect(PowerState(domainState: paused, reason: byUser) == .paused)
+        #expect(PowerState(domainState: paused, reason: startingUp) == .shutdown)
+        #expect(PowerState(domainState: 1, reason: startingUp) == .running)
+    }
+}
+
 @Suite struct ConsoleLogFileTests {
     @Test func readsTheEnd() throws {
         let path = FileManager.default.temporaryDirectory.path() + "cellwright-console-\(UUID())"

@@ -29,13 +29,15 @@ struct PrivateLibvirtd: Sendable {
     var settings: LibvirtHypervisor.Settings {
         LibvirtHypervisor.Settings(
             uri: "qemu+unix:///system?socket=\(folder)/run/libvirt-sock", virtType: .auto, keepAliveSeconds: 1,
-            keepAliveCount: 1)
+            keepAliveCount: 3)
     }
 
     /// Kills the daemon and starts it again; guests go on.
     func restart() async throws { try await commands("restart") }
     /// Kills all guests while the daemon is dead, and starts the daemon again.
     func restartWithoutGuests() async throws { try await commands("lose-guests") }
+    /// Kills all guests under the daemon's eyes.
+    func killGuests() async throws { try await commands("kill-guests") }
     /// Stops the daemon where it is.
     func freeze() async throws { try await commands("freeze") }
     func thaw() async throws { try await commands("thaw") }
@@ -105,25 +107,37 @@ struct PrivateLibvirtd: Sendable {
             dnsmasq --keep-in-foreground --conf-file=/dev/null --pid-file --leasefile-ro --no-ping --port=0 --interface=cwtap0 \\
                 --bind-interfaces --dhcp-range=10.77.0.50,10.77.0.60,255.255.255.0 &
         fi
-        libvirtd & daemon=$!
+        kill_guests() {
+            # Only this namespace's processes are seen here.
+            for process in /proc/[0-9]*; do
+                case $(readlink "$process/exe") in
+                */qemu-system-*) kill -KILL "${process#/proc/}" ;;
+                esac
+            done
+        }
+        # The daemon is started again whenever it ends, as systemd does it: libvirt 9.0's own daemon crashes now and then
+        # when it wakes after its clients have gone.
+        keep_daemon() {
+            while :; do
+                until [ ! -e "$folder/hold" ]; do sleep 0.05; done
+                libvirtd & echo $! >"$folder/daemon.new"
+                mv "$folder/daemon.new" "$folder/daemon"
+                wait $!
+            done
+        }
+        keep_daemon &
         while read -r command; do
+            daemon=$(cat "$folder/daemon")
             case $command in
-            restart)
-                kill -KILL $daemon
-                wait $daemon
-                libvirtd & daemon=$! ;;
+            restart) kill -KILL "$daemon" ;;
             lose-guests)
-                kill -KILL $daemon
-                wait $daemon
-                # Only this namespace's processes are seen here.
-                for process in /proc/[0-9]*; do
-                    case $(tr '\\0' ' ' <"$process/cmdline") in
-                    */qemu-system-*) kill -KILL "${process#/proc/}" ;;
-                    esac
-                done
-                libvirtd & daemon=$! ;;
-            freeze) kill -STOP $daemon ;;
-            thaw) kill -CONT $daemon ;;
+                : >"$folder/hold"
+                kill -KILL "$daemon"
+                kill_guests
+                rm "$folder/hold" ;;
+            kill-guests) kill_guests ;;
+            freeze) kill -STOP "$daemon" ;;
+            thaw) kill -CONT "$daemon" ;;
             esac
             : >"$folder/done"
         done

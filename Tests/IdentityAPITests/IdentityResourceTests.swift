@@ -211,7 +211,7 @@ import Testing
         #expect(try await bench.call(.get, "/v3/regions", token: admin)["regions", "0", "id"] == "RegionOne")
         #expect(try await bench.call(.get, "/v3/regions/RegionOne", token: admin).status == 200)
         let own = try await bench.call(.get, "/v3/auth/catalog", token: bench.memberToken())
-        #expect(own["catalog"]?.array?.count == 4)
+        #expect(own["catalog"]?.array?.count == 5)
     }
 
     @Test func showsTheDomain() async throws {

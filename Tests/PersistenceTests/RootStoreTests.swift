@@ -36,9 +36,9 @@ struct RootStoreTests {
         let host = RootFixture.host(RootFixture.north, 3)
         let event = SequencedEvent(cell: RootFixture.north, sequence: 3, event: .hostChanged(host))
         let later = SequencedEvent(cell: RootFixture.north, sequence: 5, event: .hostChanged(host))
-        #expect(try await root.store.apply([event], from: RootFixture.north, now: RootFixture.now) == 3)
-        #expect(try await root.store.apply([event], from: RootFixture.north, now: RootFixture.now) == 3)
-        #expect(try await root.store.apply([later], from: RootFixture.north, now: RootFixture.now) == 3)
+        #expect(try await root.store.apply([event], from: RootFixture.north, now: RootFixture.now).newest == 3)
+        #expect(try await root.store.apply([event], from: RootFixture.north, now: RootFixture.now).newest == 3)
+        #expect(try await root.store.apply([later], from: RootFixture.north, now: RootFixture.now).newest == 3)
         #expect(try await root.store.hosts().count == 5)
     }
 

@@ -14,20 +14,21 @@ struct ConnectionFailureTests {
     }
 
     @Test func `the right password opens the door`() async throws {
-        let pool = PostgresPool(try PrivatePostgres.shared().tcpConfiguration(database: "postgres"))
+        let pool = PostgresPool(try await PrivatePostgres.shared().tcpConfiguration(database: "postgres"))
         #expect(try await pool.query("select 1").count == 1)
         await pool.close()
     }
 
     @Test func `a wrong password is the server's refusal and stays out of the error`() async throws {
-        let server = try PrivatePostgres.shared()
+        let server = try await PrivatePostgres.shared()
         let error = await failure(server.tcpConfiguration(database: "postgres", password: Secret("hunter2-wrong")))
         #expect(error?.sqlState == .invalidPassword && error?.isTransient == false)
         #expect(!String(reflecting: error).contains("hunter2"))
     }
 
     @Test func `a missing password is told apart from a lost server`() async throws {
-        let error = await failure(try PrivatePostgres.shared().tcpConfiguration(database: "postgres", password: nil))
+        let error = await failure(
+            try await PrivatePostgres.shared().tcpConfiguration(database: "postgres", password: nil))
         guard case .connection(let reason) = error else {
             Issue.record("\(String(describing: error))")
             return
@@ -36,7 +37,7 @@ struct ConnectionFailureTests {
     }
 
     @Test func `an unknown database is the server's refusal`() async throws {
-        let error = await failure(try PrivatePostgres.shared().configuration(database: "nowhere"))
+        let error = await failure(try await PrivatePostgres.shared().configuration(database: "nowhere"))
         #expect(error?.sqlState == .undefinedDatabase)
     }
 

@@ -6,7 +6,7 @@ import Testing
 @Suite(needsServer)
 struct RestartTests {
     @Test func `pool and listener outlive the server's restart`() async throws {
-        let server = try PrivatePostgres.separate()
+        let server = try await PrivatePostgres.separate()
         let pool = PostgresPool(try await server.createDatabase())
         var iterator = pool.listen(channel: "news").makeAsyncIterator()
         #expect(await iterator.next() == .listening)
@@ -16,14 +16,14 @@ struct RestartTests {
             try await group.waitForAll()
         }
 
-        try server.restart()
+        try await server.restart()
         #expect(try await pool.query("select n from t").count == 8)
         #expect(await iterator.next() == .reconnected)
 
-        try server.stop()
+        try await server.stop()
         let error = await #expect(throws: PostgresError.self) { try await pool.query("select 1") }
         #expect(error?.isTransient == true)
-        try server.start()
+        try await server.start()
         #expect(try await pool.query("select n from t").count == 8)
         #expect(await iterator.next() == .reconnected)
         try await pool.execute("notify news, 'back'")
@@ -33,6 +33,6 @@ struct RestartTests {
         }
         #expect(notification.payload == "back")
         await pool.close()
-        try server.stop()
+        try await server.stop()
     }
 }

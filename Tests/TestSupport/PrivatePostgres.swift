@@ -24,11 +24,15 @@ package final class PrivatePostgres: Sendable {
 
     private static let instance: Result<PrivatePostgres, Failure> = start()
 
-    /// The server of this process. Blocks the first caller for the second or so that the start takes.
-    package static func shared() throws(Failure) -> PrivatePostgres { try instance.get() }
+    /// The server of this process. The first callers wait for the second or so that the start takes.
+    package static func shared() async throws(Failure) -> PrivatePostgres {
+        try await BlockingWork.run { instance }.get()
+    }
 
     /// A further server for one test alone, which may stop and freeze it. It too ends with this process.
-    package static func separate() throws(Failure) -> PrivatePostgres { try start().get() }
+    package static func separate() async throws(Failure) -> PrivatePostgres {
+        try await BlockingWork.run { start() }.get()
+    }
 
     /// The folder of the Unix socket.
     package let folder: String
@@ -74,22 +78,27 @@ package final class PrivatePostgres: Sendable {
     }
 
     /// Stops the server; every session ends. Only for a `separate()` server.
-    package func stop() throws(Failure) {
-        try programs.control(["-D", dataFolder, "-w", "-t", "60", "-m", "fast", "stop"], within: folder)
+    package func stop() async throws(Failure) {
+        try await control(["-D", dataFolder, "-w", "-t", "60", "-m", "fast", "stop"])
     }
 
     /// Starts it again at the same place.
-    package func start() throws(Failure) {
-        try programs.control(["-D", dataFolder, "-w", "-t", "60", "-l", "\(folder)/log", "start"], within: folder)
-    }
+    package func start() async throws(Failure) { try await control(startArguments) }
 
     /// Stops it and starts it again; every session ends.
-    package func restart() throws(Failure) {
-        try stop()
-        try start()
+    package func restart() async throws(Failure) {
+        try await stop()
+        try await start()
     }
 
     private var dataFolder: String { "\(folder)/data" }
+    private var startArguments: [String] { ["-D", dataFolder, "-w", "-t", "60", "-l", "\(folder)/log", "start"] }
+
+    private func control(_ arguments: [String]) async throws(Failure) {
+        try await BlockingWork.run { [programs, folder] in
+            Result { () throws(Failure) in try programs.control(arguments, within: folder) }
+        }.get()
+    }
 }
 
 extension PrivatePostgres {
@@ -156,7 +165,7 @@ extension PrivatePostgres {
             try write(settings, to: "\(folder)/data/postgresql.conf", programs)
             let server = PrivatePostgres(folder: folder, port: port, programs: programs, serverGuard: serverGuard)
             do throws(Failure) {
-                try server.start()
+                try programs.control(server.startArguments, within: folder)
                 return server
             } catch {
                 last = error

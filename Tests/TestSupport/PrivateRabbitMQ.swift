@@ -54,7 +54,7 @@ package final class PrivateRabbitMQ: Sendable {
 
     /// The broker of this process, once it answers.
     package static func shared() async throws -> PrivateRabbitMQ {
-        let broker = try instance.get()
+        let broker = try await BlockingWork.run { instance }.get()
         try await broker.waitUntilReady()
         return broker
     }
@@ -62,7 +62,7 @@ package final class PrivateRabbitMQ: Sendable {
     /// Another broker, for tests that disturb it.
     package static func start() async throws -> PrivateRabbitMQ {
         guard isInstalled else { throw Failure(missing) }
-        let broker = try PrivateRabbitMQ()
+        let broker = try await BlockingWork.run { Result { try PrivateRabbitMQ() } }.get()
         try await broker.waitUntilReady()
         return broker
     }

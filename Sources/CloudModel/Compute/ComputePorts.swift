@@ -25,7 +25,12 @@ extension DirectoryStore {
 
 /// The hosts of all cells, as their cells' events tell the root, with what placement has promised of each.
 package protocol HostDirectory: Sendable {
+    /// With the operator's word already in each record.
     func hosts() async throws -> [HostUsage]
+
+    /// Says what a host gets from now on. When it returns, no server that is placed later lands there.
+    /// - Returns: the host as it is then; nil when there is none.
+    func order(_ order: PlacementOrder, of host: HostName) async throws -> HostUsage?
 }
 
 package struct HostUsage: Sendable, Equatable {
@@ -34,14 +39,22 @@ package struct HostUsage: Sendable, Equatable {
     package var memoryMiBUsed: Int
     package var diskGiBUsed: Int
     package var servers: Int
+    package var order: PlacementOrder
 
-    package init(record: HostRecord, vcpusUsed: Int = 0, memoryMiBUsed: Int = 0, diskGiBUsed: Int = 0, servers: Int = 0)
-    {
+    /// - Parameter order: as the record says, unless given.
+    package init(
+        record: HostRecord, vcpusUsed: Int = 0, memoryMiBUsed: Int = 0, diskGiBUsed: Int = 0, servers: Int = 0,
+        order: PlacementOrder? = nil
+    ) {
         self.record = record
         self.vcpusUsed = vcpusUsed
         self.memoryMiBUsed = memoryMiBUsed
         self.diskGiBUsed = diskGiBUsed
         self.servers = servers
+        self.order =
+            order
+            ?? PlacementOrder(
+                record.isEnabled ? .enabled : .disabled, reason: record.disabledReason, since: record.updatedAt)
     }
 }
 

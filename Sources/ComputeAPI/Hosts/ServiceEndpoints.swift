@@ -128,13 +128,18 @@ struct ServiceEndpoints: ComputeEndpoints {
         guard !isEnabled || reason == nil else {
             throw APIFault.badRequest("Specifying disabled_reason requires that status is 'disabled'.")
         }
+        // The root's word first when a host is closed, so that no scheduler chooses it any more; last when it is opened.
+        let order = PlacementOrder(
+            isEnabled ? .enabled : .disabled, reason: reason, since: dependencies.wallClock.now())
+        if !isEnabled { _ = try await dependencies.hosts.order(order, of: record.name) }
         let reply = try await dependencies.cells.send(
             SetHostRequest(host: record.name, isEnabled: isEnabled, reason: reason), to: record.cell,
             context: dependencies.callContext(request))
-        switch reply {
-        case .changed(let host): return host
-        case .notFound: throw APIFault.notFound("Service on host \(record.name) could not be found.")
+        guard case .changed(let host) = reply else {
+            throw APIFault.notFound("Service on host \(record.name) could not be found.")
         }
+        if isEnabled { _ = try await dependencies.hosts.order(order, of: record.name) }
+        return host
     }
 
     private func hosts(_ request: ComputeRequest) async throws -> Response {

@@ -167,7 +167,12 @@ package struct DevCloud: Sendable {
             try await step("start the API, the conductors and \(hosts) simulated hosts") {
                 try await waitUntilHealthy(services)
             }
-            try await step("wait until every host has joined") { try await waitUntilHostsAreUp(hosts) }
+            let client = try await administrator()
+            try await DevImages(
+                images: layout.topology.bootstrap.images, topologyFolder: options.topologyFolder,
+                folder: layout.folder, reporter: reporter
+            ).upload(client)
+            try await step("wait until every host has joined") { try await waitUntilHostsAreUp(hosts, client) }
             try writeCloudsFile()
             return try await body(try ready(others + processes))
         }
@@ -238,6 +243,12 @@ package struct DevCloud: Sendable {
         let name = BootstrapDocument.administratorName
         let listed = layout.topology.bootstrap.users.first { $0.name == name }
         return try listed.map(password) ?? secrets.value(.user(name))
+    }
+
+    private func administrator() async throws -> CloudClient {
+        let admin = BootstrapDocument.administratorName
+        return try await CloudClient.login(
+            url: layout.url, user: admin, password: try administratorPassword(), project: admin)
     }
 
     private func writeCloudsFile() throws {
@@ -322,10 +333,7 @@ package struct DevCloud: Sendable {
     }
 
     /// A server that is asked for as soon as the cloud is ready must find them.
-    private func waitUntilHostsAreUp(_ count: Int) async throws {
-        let admin = BootstrapDocument.administratorName
-        let client = try await CloudClient.login(
-            url: layout.url, user: admin, password: try administratorPassword(), project: admin)
+    private func waitUntilHostsAreUp(_ count: Int, _ client: CloudClient) async throws {
         let areUp = try await poll(every: .milliseconds(100), for: Self.healthLimit) {
             let hosts = try await client.list("/compute/v2.1/os-hypervisors", key: "hypervisors")
             return hosts.filter { $0["state"]?.string == "up" }.count >= count

@@ -1,5 +1,6 @@
 import BusSetup
 import CellProtocol
+import CellsAPI
 import CloudModel
 import ComputeAPI
 import DatabaseSetup
@@ -47,6 +48,10 @@ struct APIProcess {
                 tickets: tickets, ids: SystemIDSource(), clock: SystemWallClock()),
             ComputeService(
                 compute(root, router, pool, networks, RepositoryImageCatalog(images), tickets, identity)),
+            CellsService(
+                CellsDependencies(
+                    registry: root, cells: router, actions: PostgresComputeStore(pool: pool),
+                    tokens: identity.authority, wallClock: SystemWallClock())),
         ]
         shell.health.watch("tokens") { identity.authority.isReady ? .up : .down("revocations are not read yet") }
         let health = shell.health

@@ -19,6 +19,7 @@ package struct CatalogEntry: Sendable, Equatable {
         CatalogEntry(type: "image", name: "glance", path: "/image"),
         CatalogEntry(type: "network", name: "neutron", path: "/network"),
         CatalogEntry(type: "compute", name: "nova", path: "/compute/v2.1"),
+        CatalogEntry(type: "cells", name: "cellwright", path: "/cells/v1"),
     ]
 }
 

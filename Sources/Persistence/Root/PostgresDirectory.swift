@@ -109,23 +109,3 @@ extension PostgresRootStore: DirectoryStore {
         ]
     }
 }
-
-extension PostgresRootStore: HostDirectory {
-    package func hosts() async throws -> [HostUsage] {
-        let rows = try await pool.query(
-            """
-            select h.record,
-                coalesce(sum(i.used) filter (where i.class = 'VCPU'), 0)::bigint as vcpus,
-                coalesce(sum(i.used) filter (where i.class = 'MEMORY_MB'), 0)::bigint as memory,
-                coalesce(sum(i.used) filter (where i.class = 'DISK_GB'), 0)::bigint as disk,
-                (select count(*) from directory.instances s where s.host = h.name and s.deleted_at is null) as servers
-            from directory.hosts h left join placement.inventories i on i.provider_id = h.id
-            group by h.name, h.record order by h.name
-            """)
-        return try rows.map { row in
-            HostUsage(
-                record: try row.json("record"), vcpusUsed: try row.get("vcpus"), memoryMiBUsed: try row.get("memory"),
-                diskGiBUsed: try row.get("disk"), servers: try row.get("servers"))
-        }
-    }
-}

@@ -3,10 +3,54 @@ package import CloudModel
 package import FoundationEssentials
 import MessageBus
 import PostgresClient
-import ServerLifecycle
+package import ServerLifecycle
 
 extension PostgresRootStore: RootStore {
-    package func apply(_ events: [SequencedEvent], from cell: CellPath, now: Date) async throws -> Int64 {
+    package func apply(
+        _ events: [SequencedEvent], from cell: CellPath, now: Date
+    ) async throws -> AppliedEvents {
+        do {
+            return AppliedEvents(newest: try await applyAll(events, from: cell, now: now))
+        } catch {
+            guard Self.isRefusal(error) else { throw error }
+            // One of them cannot be applied, now or ever: it goes alone, and the others without it.
+            return try await applyEach(events, from: cell, now: now)
+        }
+    }
+
+    private func applyEach(
+        _ events: [SequencedEvent], from cell: CellPath, now: Date
+    ) async throws -> AppliedEvents {
+        var result = AppliedEvents(newest: 0)
+        for event in events {
+            do {
+                result.newest = try await applyAll([event], from: cell, now: now)
+            } catch {
+                guard Self.isRefusal(error) else { throw error }
+                try await pool.execute(
+                    """
+                    update directory.cells set last_sequence = \(event.sequence)
+                    where path = \(cell.description) and last_sequence = \(event.sequence - 1)
+                    """)
+                result.newest = event.sequence
+                result.refused.append(.init(sequence: event.sequence, reason: "\(error)"))
+            }
+        }
+        return result
+    }
+
+    /// Whether an error is the event's own fault, so that it would come again whenever the event is applied.
+    private static func isRefusal(_ error: any Error) -> Bool {
+        if error is EventRefusal { return true }
+        guard let error = error as? PostgresError else { return false }
+        if case .encoding = error { return true }
+        // Data exceptions and violated constraints.
+        return error.sqlState.map { ["22", "23"].contains($0.category) } ?? false
+    }
+
+    /// In one transaction.
+    /// - Returns: the newest sequence that is applied then.
+    private func applyAll(_ events: [SequencedEvent], from cell: CellPath, now: Date) async throws -> Int64 {
         guard let newest = events.last?.sequence else { return 0 }
         return try await pool.transaction { transaction in
             let applied: Int64? = try await transaction.query(
@@ -35,7 +79,7 @@ extension PostgresRootStore: RootStore {
         case .instanceDeleted(let deletion):
             let holder: String? = try await holder(of: deletion.id, in: transaction)
             if holder == nil || holder == cell.description { try await finish(deletion.id, now: now, in: transaction) }
-        case .hostChanged(let host): try await apply(host, in: transaction)
+        case .hostChanged(let host): try await apply(host, from: cell, in: transaction)
         }
     }
 
@@ -68,41 +112,6 @@ extension PostgresRootStore: RootStore {
             where i.id = \(id) and i.deleted_at is null for update of i
             """)
         return try rows.first?.get("holder")
-    }
-
-    private func apply(_ host: HostRecord, in transaction: PostgresTransaction) async throws {
-        let inventory = host.inventory
-        let classes = ["VCPU", "MEMORY_MB", "DISK_GB"]
-        let totals = [inventory.vcpus, inventory.memoryMiB, inventory.diskGiB]
-        let reserved = [0, min(inventory.reservedMemoryMiB, inventory.memoryMiB), 0]
-        let ratios = [inventory.cpuAllocationRatio, inventory.memoryAllocationRatio, inventory.diskAllocationRatio]
-        var statements: [Statement] = [
-            """
-            insert into directory.hosts (name, id, cell, availability_zone, is_enabled, is_up, record)
-            values (\(host.name.text), \(host.id), \(host.cell.description), \(host.availabilityZone),
-                \(host.isEnabled), \(host.isUp), \(PostgresJSON(host)))
-            on conflict (name) do update set id = excluded.id, cell = excluded.cell,
-                availability_zone = excluded.availability_zone, is_enabled = excluded.is_enabled,
-                is_up = excluded.is_up, record = excluded.record
-            """,
-            """
-            insert into placement.providers (id, name, cell)
-            values (\(host.id), \(host.name.text), \(host.cell.description))
-            on conflict (name) do update set cell = excluded.cell, generation = placement.providers.generation + 1
-            """,
-        ]
-        for index in classes.indices {
-            statements.append(
-                """
-                insert into placement.inventories (provider_id, class, total, reserved, allocation_ratio)
-                select p.id, \(classes[index]), \(totals[index]), \(reserved[index]), \(ratios[index])
-                from placement.providers p where p.name = \(host.name.text)
-                on conflict (provider_id, class) do update set total = excluded.total, reserved = excluded.reserved,
-                    allocation_ratio = excluded.allocation_ratio
-                """)
-        }
-        statements.append(Self.nudge(.buildRequests))
-        _ = try await transaction.pipeline(statements)
     }
 
     // MARK: The end of a server

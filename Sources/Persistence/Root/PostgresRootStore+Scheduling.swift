@@ -82,15 +82,20 @@ extension PostgresRootStore {
         var failure: String?
     }
 
+    /// An operator's word on a cell or a host waits for placements that have begun, and later ones see it.
+    static let placementGate = "cellwright placement"
+
     private func takeWaiting(limit: Int, in transaction: PostgresTransaction) async throws -> [WaitingBuild] {
-        let rows = try await transaction.query(
+        let answers = try await transaction.pipeline([
+            "select pg_advisory_xact_lock_shared(hashtextextended(\(Self.placementGate), 0))",
             """
             select b.build, b.forced_host, b.wanted_zone, b.excluded_hosts, b.epoch, i.version
             from scheduler.build_requests b join directory.instances i on i.id = b.instance_id
             where b.state = 'waiting' order by b.created_at limit \(limit)
             for update of b skip locked
-            """)
-        return try rows.map(Self.waitingBuild)
+            """,
+        ])
+        return try answers.last?.map(Self.waitingBuild) ?? []
     }
 
     private static func waitingBuild(_ row: Row) throws -> WaitingBuild {
@@ -112,7 +117,8 @@ extension PostgresRootStore {
         let rows = try await transaction.query(
             """
             select h.name, h.cell, h.availability_zone,
-                h.is_enabled and h.is_up and c.is_enabled and c.health <> 'down' as is_eligible,
+                h.is_enabled and h.placement = 'enabled' and h.is_up and c.is_enabled and c.health <> 'down'
+                    as is_eligible,
                 i.class, i.total, i.reserved, i.allocation_ratio, i.used
             from directory.hosts h join directory.cells c on c.path = h.cell
             join placement.inventories i on i.provider_id = h.id order by h.name
@@ -179,6 +185,11 @@ extension PostgresRootStore {
             where instance_id = \(id)
             """,
             "update directory.instances set version = \(build.version + 1), updated_at = \(now) where id = \(id)",
+            """
+            insert into directory.placements (instance_id, epoch, cell, host, placed_at)
+            values (\(id), \(build.epoch + 1), \(host.cell.description), \(host.name.text), \(now))
+            on conflict do nothing
+            """,
         ])
         return PlacedBuild(specification: specification, cell: host.cell)
     }
@@ -224,7 +235,13 @@ extension PostgresRootStore {
         if try await isDeleteWanted(id, in: transaction) {
             return try await finish(id, now: now, in: transaction)
         }
-        _ = try await transaction.query("select placement.release(\(id))")
+        _ = try await transaction.pipeline([
+            "select placement.release(\(id))",
+            """
+            update directory.placements set failure = \(reason), failed_at = \(now)
+            where instance_id = \(id) and epoch = \(epoch)
+            """,
+        ])
         let attempts: Int = try row.get("attempts") + 1
         guard attempts < Self.attemptLimit, build.pending.request.forcedHost == nil else {
             let message = "Exceeded maximum number of retries. The last attempt said: \(reason)"

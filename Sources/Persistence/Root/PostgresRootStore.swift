@@ -52,7 +52,8 @@ extension PostgresRootStore {
     package func cells() async throws -> [CellMapping] {
         let rows = try await pool.query(
             """
-            select path, bus, is_enabled, last_sequence, health, reason, since, heartbeat,
+            select path, bus, is_enabled, last_sequence, health, reason, since,
+                nullif(heartbeat, 'null'::jsonb) as heartbeat,
                 resync_wanted or exists (select from directory.gaps g where g.cell = path) as is_resync_wanted
             from directory.cells order by path
             """)

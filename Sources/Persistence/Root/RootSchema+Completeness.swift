@@ -29,8 +29,9 @@ extension RootSchema {
         )
         """,
         "alter table directory.cells add column resync_wanted boolean not null default false",
-        // Build requests outlive a row that got lost: the row is made from them again.
+        // Build requests and placements outlive a row that got lost: the row is made from them again.
         "alter table scheduler.build_requests drop constraint build_requests_instance_id_fkey",
+        "alter table directory.placements drop constraint placements_instance_id_fkey",
         """
         create function directory.note_gaps(paths text[]) returns void language sql as $$
             insert into directory.gaps (cell) select distinct p from unnest(paths) as p order by p
@@ -62,7 +63,6 @@ extension RootSchema {
         create trigger instances_truncated after truncate on directory.instances
             for each statement execute function directory.note_truncated()
         """,
-        "create index instances_of_cell on directory.instances (cell, id) where deleted_at is null",
         "create index instances_by_name on directory.instances (project_id, name, id) where deleted_at is null",
         "create index instances_by_status on directory.instances (status, created_at, id) where deleted_at is null",
         "create index instances_of_user on directory.instances (user_id, created_at, id) where deleted_at is null",

@@ -11,7 +11,8 @@ package enum RootSchema {
         Migration(number: 1, name: "directory", statements: directory),
         Migration(number: 2, name: "placement", statements: placement),
         Migration(number: 3, name: "build requests and outbox", statements: buildRequests),
-        Migration(number: 4, name: "uses, gaps of the directory, its indexes", statements: completeness),
+        Migration(number: 4, name: "placement orders", statements: placementOrders),
+        Migration(number: 5, name: "uses, gaps of the directory, its indexes", statements: completeness),
     ]
 
     private static let directory = [
@@ -189,5 +190,39 @@ package enum RootSchema {
         """,
         "create index commands_due on outbox.commands (due_at)",
         "create index commands_of_instance on outbox.commands (instance_id)",
+    ]
+
+    /// The operator's word on cells and hosts, and which hosts were chosen for a server.
+    private static let placementOrders = [
+        """
+        alter table directory.cells
+            add column placement text not null default 'enabled'
+                check (placement in ('enabled', 'disabled', 'draining')),
+            add column placement_reason text,
+            add column placement_since timestamptz
+        """,
+        """
+        alter table directory.hosts
+            add column placement text not null default 'enabled'
+                check (placement in ('enabled', 'disabled', 'draining')),
+            add column placement_reason text,
+            add column placement_since timestamptz
+        """,
+        """
+        create table directory.placements (
+            instance_id uuid not null references directory.instances (id) on delete cascade,
+            epoch integer not null,
+            cell text not null,
+            host text not null,
+            placed_at timestamptz not null,
+            failure text,
+            failed_at timestamptz,
+            primary key (instance_id, epoch)
+        )
+        """,
+        "create index instances_of_cell on directory.instances (cell) where deleted_at is null",
+        "create index hosts_of_cell on directory.hosts (cell)",
+        "create index providers_of_cell on placement.providers (cell)",
+        "create index build_requests_of_cell on scheduler.build_requests (cell) where cell is not null",
     ]
 }

@@ -63,8 +63,9 @@ package protocol RootStore: Sendable {
     // MARK: events
 
     /// Applies events of one cell in order, as one transaction, if the first follows what was applied.
-    /// - Returns: the newest sequence that is applied now; events already applied are passed over.
-    func apply(_ events: [SequencedEvent], from cell: CellPath, now: Date) async throws -> Int64
+    /// An event that contradicts what is known is passed over, so that those after it are applied; events already
+    /// applied are passed over too.
+    func apply(_ events: [SequencedEvent], from cell: CellPath, now: Date) async throws -> AppliedEvents
 
     // MARK: commands
 
@@ -78,6 +79,28 @@ package protocol RootStore: Sendable {
     /// Nudges: something changed that the named loop should look at. A nudge may be spurious; lost ones are covered by
     /// timers. Ends when the task is cancelled.
     func changes() -> Changes
+}
+
+/// What became of a cell's events.
+package struct AppliedEvents: Sendable, Equatable {
+    package struct Refused: Sendable, Equatable {
+        package var sequence: Int64
+        /// For an operator.
+        package var reason: String
+        package init(sequence: Int64, reason: String) {
+            self.sequence = sequence
+            self.reason = reason
+        }
+    }
+
+    /// The newest sequence that is applied, or was refused, now.
+    package var newest: Int64
+    package var refused: [Refused]
+
+    package init(newest: Int64, refused: [Refused] = []) {
+        self.newest = newest
+        self.refused = refused
+    }
 }
 
 package enum RootChange: Sendable, Equatable {

@@ -208,9 +208,22 @@ struct ChildWatcher: Sendable {
         if let first = events.first(where: { $0.sequence > applied }), first.sequence > applied + 1 {
             applied = try await resend(until: first.sequence - 1)
         }
-        applied = try await store.apply(Self.run(of: events, after: applied), from: cell, now: wallClock.now())
-        lastSequence.withLock { $0 = max($0, applied) }
-        return applied
+        return try await apply(Self.run(of: events, after: applied))
+    }
+
+    /// Applies events that follow what was applied; says which of them were refused.
+    private func apply(_ events: [SequencedEvent]) async throws -> Int64 {
+        let applied = try await store.apply(events, from: cell, now: wallClock.now())
+        lastSequence.withLock { $0 = max($0, applied.newest) }
+        for refused in applied.refused {
+            Counter(label: "cellwright_cell_events_refused", dimensions: [("cell", cell.description)]).increment()
+            logger.error(
+                "a cell's event is refused",
+                metadata: [
+                    "cell": "\(cell)", "event.sequence": "\(refused.sequence)", "error": "\(refused.reason)",
+                ])
+        }
+        return applied.newest
     }
 
     /// The part of `events` that follows `sequence` without a gap.
@@ -239,8 +252,7 @@ struct ChildWatcher: Sendable {
             let reply = try await router.send(EventsRequest(after: applied), to: cell, context: context())
             let events = Self.run(of: reply.events.sorted { $0.sequence < $1.sequence }, after: applied)
             guard !events.isEmpty else { return applied }
-            applied = try await store.apply(events, from: cell, now: wallClock.now())
-            lastSequence.withLock { $0 = max($0, applied) }
+            applied = try await apply(events)
             if applied >= reply.newest { return applied }
         }
         return applied

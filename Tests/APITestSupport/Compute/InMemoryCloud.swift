@@ -7,7 +7,7 @@ import ServerViews
 import Synchronization
 
 /// The root's directory and the cells below it, in memory: servers stay where tests put them.
-package final class InMemoryCloud: DirectoryStore, ServerAcceptance, CellRouter, HostDirectory {
+package final class InMemoryCloud: DirectoryStore, ServerAcceptance, CellRouter {
     package static let north = CellPath("/north") ?? .root
     package static let south = CellPath("/south") ?? .root
 
@@ -25,6 +25,9 @@ package final class InMemoryCloud: DirectoryStore, ServerAcceptance, CellRouter,
         var console = "login: "
         var accepted: [NewServers.Server] = []
         var gaps: [CellPath] = []
+        var orders: [CellPath: PlacementOrder] = [:]
+        var retiredCells: Set<CellPath> = []
+        var placements: [ServerID: [ServerLocation.Placement]] = [:]
     }
 
     let state = Mutex(State())
@@ -82,6 +85,16 @@ package final class InMemoryCloud: DirectoryStore, ServerAcceptance, CellRouter,
     // MARK: HostDirectory
 
     package func hosts() async throws -> [HostUsage] { state.withLock { $0.hosts } }
+
+    package func order(_ order: PlacementOrder, of host: HostName) async throws -> HostUsage? {
+        state.withLock { state in
+            guard let index = state.hosts.firstIndex(where: { $0.record.name == host }) else { return nil }
+            state.hosts[index].order = order
+            state.hosts[index].record.isEnabled = order.isOpen
+            state.hosts[index].record.disabledReason = order.isOpen ? nil : order.reason
+            return state.hosts[index]
+        }
+    }
 
     // MARK: ServerAcceptance
 
