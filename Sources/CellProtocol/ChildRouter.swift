@@ -165,7 +165,9 @@ package final class ChildRouter: CellRouter {
     ) async throws -> Envelope {
         do {
             let answer = try await withThrowingTaskGroup(of: Envelope?.self) { group in
-                group.addTask { try await child.bus.call(envelope, queue: CellTopology.supervisorQueue, timeout: timeout) }
+                group.addTask {
+                    try await child.bus.call(envelope, queue: CellTopology.supervisorQueue, timeout: timeout)
+                }
                 group.addTask {
                     await child.alarm.wait(after: rings)
                     return nil

@@ -176,8 +176,12 @@ struct ListingDice {
         case 7:
             return .init(filter: .zoneMatches("north")) { $0.summary.availabilityZone == "north" }
         case 8: return .init(filter: .nodeMatches("h-1$")) { $0.summary.host?.text.hasSuffix("h-1") ?? false }
-        case 9: return .init(filter: .statuses(["ACTIVE", "ERROR"])) { ["ACTIVE", "ERROR"].contains($0.summary.status) }
-        case 10: return .init(filter: .vmStates([.stopped, .building])) { [.stopped, .building].contains($0.summary.state.vm) }
+        case 9:
+            return .init(filter: .statuses(["ACTIVE", "ERROR"])) { ["ACTIVE", "ERROR"].contains($0.summary.status) }
+        case 10:
+            return .init(filter: .vmStates([.stopped, .building])) {
+                [.stopped, .building].contains($0.summary.state.vm)
+            }
         case 11: return .init(filter: .taskStates([nil])) { $0.summary.state.task == nil }
         case 12: return .init(filter: .powerStates([.running])) { $0.summary.state.power == .running }
         case 13: return .init(filter: .host("north-1")) { $0.summary.host == "north-1" }

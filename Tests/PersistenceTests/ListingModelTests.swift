@@ -4,6 +4,7 @@ import FoundationEssentials
 import MessageBus
 import Persistence
 import Primitives
+import ServerLifecycle
 import Synchronization
 import TestSupport
 import Testing
@@ -49,7 +50,8 @@ struct ListingModelTests {
             var quota = ComputeQuota.standard
             (quota.instances, quota.cores, quota.memoryMiB) = (-1, -1, -1)
             _ = try await root.acceptance.accept(NewServers(servers: [server], quota: quota))
-            model.rows[instance.id] = ListingModel.Row(summary: InstanceSummary(instance), cell: dice.pick(ListingDice.cells))
+            model.rows[instance.id] = ListingModel.Row(
+                summary: InstanceSummary(instance), cell: dice.pick(ListingDice.cells))
         }
 
         mutating func change() async throws {
@@ -78,7 +80,8 @@ struct ListingModelTests {
             let sequence = (sequences[row.cell] ?? 0) + 1
             sequences[row.cell] = sequence
             let applied = try await root.store.apply(
-                [SequencedEvent(cell: row.cell, sequence: sequence, event: event)], from: row.cell, now: RootFixture.now)
+                [SequencedEvent(cell: row.cell, sequence: sequence, event: event)], from: row.cell, now: RootFixture.now
+            )
             #expect(applied.newest == sequence && applied.refused.isEmpty)
         }
 
@@ -108,7 +111,8 @@ struct ListingModelTests {
                 let expected = cloud.model.page(query, filters)
                 #expect(found.gaps.isEmpty)
                 guard found.rows.map(\.summary.id) == expected else {
-                    Issue.record("request \(done), seed \(Self.seed): \(query) has \(found.rows.count), not \(expected.count)")
+                    Issue.record(
+                        "request \(done), seed \(Self.seed): \(query) has \(found.rows.count), not \(expected.count)")
                     return
                 }
                 guard found.rows.count == query.limit, let last = found.rows.last else { break }

@@ -59,7 +59,8 @@ struct ServerAccess: Sendable {
             throw Self.conflict(id, verb, because: Self.obstacle(row.summary.state))
         }
         let reply = try await dependencies.cells.send(
-            ActRequest(id: id, action: action, view: view, metadataLimit: metadataLimit), to: cell, context: dependencies.callContext(request))
+            ActRequest(id: id, action: action, view: view, metadataLimit: metadataLimit), to: cell,
+            context: dependencies.callContext(request))
         switch reply {
         case .accepted(let rendered):
             return rendered

@@ -88,7 +88,8 @@ struct DevLayout: Sendable {
 
     private static func placed(_ cell: Topology.Cell, _ ports: Ports) -> Topology.Cell {
         var cell = cell
-        cell.database = .embedded(.init(host: Topology.devMachine, port: ports.ownDatabases[cell.path] ?? ports.database))
+        cell.database = .embedded(
+            .init(host: Topology.devMachine, port: ports.ownDatabases[cell.path] ?? ports.database))
         cell.broker = .embedded(
             .init(host: Topology.devMachine, port: ports.broker, managementPort: ports.management))
         if case .children(let cells) = cell.content { cell.content = .children(cells.map { placed($0, ports) }) }

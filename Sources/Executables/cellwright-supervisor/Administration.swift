@@ -26,7 +26,8 @@ struct Migrate: AsyncParsableCommand {
 
 struct CellCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "cell", abstract: "The root's cell mappings.", subcommands: [Put.self, List.self, Remove.self, Resync.self])
+        commandName: "cell", abstract: "The root's cell mappings.",
+        subcommands: [Put.self, List.self, Remove.self, Resync.self])
 
     struct Put: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
