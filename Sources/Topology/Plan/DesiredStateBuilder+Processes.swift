@@ -28,13 +28,17 @@ extension DesiredStateBuilder {
 
     /// What the process runs with: a change of any of it restarts the process.
     func inputsDigest(of process: ProcessLayout.Process, configuration: String) -> String {
+        ContentDigest.of(inputParts(of: process, configuration: configuration))
+    }
+
+    func inputParts(of process: ProcessLayout.Process, configuration: String) -> [String: String] {
         var parts = [
             "binary": inputs.binaries[process.binary] ?? "",
             "configuration": configuration,
             "unit": UnitFile.text(of: process, inputs: ""),
         ]
         for secret in process.secrets { parts[secret.path] = inputs.secrets[secret.name] ?? "" }
-        return ContentDigest.of(parts)
+        return parts
     }
 
     mutating func addRun(_ process: ProcessLayout.Process, after: [Resource.ID]) {
