@@ -12,9 +12,9 @@ struct Cellwright: AsyncParsableCommand {
             """,
         version: ProcessShell.version,
         subcommands: [
-            ValidateCommand.self, PlanCommand.self, ApplyCommand.self, StatusCommand.self, DestroyCommand.self,
-            CellCommand.self, HostCommand.self, ServerCommand.self, LogsCommand.self, DoctorCommand.self,
-            RotateCommand.self,
+            ValidateCommand.self, GraphCommand.self, PlanCommand.self, ApplyCommand.self, StatusCommand.self,
+            DestroyCommand.self, CellCommand.self, HostCommand.self, ServerCommand.self, LogsCommand.self,
+            DoctorCommand.self, RotateCommand.self,
             LabCommand.self, DevCommand.self,
         ])
 }
