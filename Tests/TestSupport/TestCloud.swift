@@ -21,6 +21,7 @@ package final class TestCloud: Sendable {
         .appending(path: "Fixtures/dev-simulated.yaml").path
 
     private static let readyLimit = Duration.seconds(90)
+    private static let starts = Atomic<Int>(0)
     private static let running = Mutex<[TestCloud]>([])
     private static let instance = SharedStart()
 
@@ -109,10 +110,10 @@ package final class TestCloud: Sendable {
         for cloud in running.withLock({ $0 }) { cloud.endNow() }
     }
 
-    /// Clouds of test processes side by side look for ports at different places.
+    /// Clouds that start side by side, in this process or in others, look for ports at different places.
     private static func firstPort() -> Int {
-        let started = running.withLock { $0.count }
-        return DevOptions.defaultFirstPort + (Int(getpid()) % 100) * 100 + started * 30
+        let start = starts.add(1, ordering: .relaxed).oldValue
+        return DevOptions.defaultFirstPort + ((Int(getpid()) * 7 + start) % 100) * 100
     }
 
     private static func waitUntilReady(_ log: String) async throws -> DevReady {

@@ -1,7 +1,7 @@
 private let header = "apiVersion: cellwright/v1\nname: c\nhosts: [control-1]\n"
 
 extension BadDocument {
-    static let all: [BadDocument] = form + keys + hosts + cells + servers + services + bootstrap
+    static let all: [BadDocument] = form + keys + hosts + cells + servers + roles + services + bootstrap
 
     private static let form: [BadDocument] = [
         .init("an empty file", ""),
@@ -10,6 +10,14 @@ extension BadDocument {
         .init("a word", "hello\n"),
         .init("broken YAML", "name: [a, b\nregion: x\n"),
         .init("a tab", "name: c\n\tregion: x\n"),
+        .init("an anchor in itself", header + "cells: &all\n  - *all\n"),
+        .init("an alias that names nothing", header + "cells: *others\n"),
+        .init("a binary file", "\u{7f}ELF\u{2}\u{1}\u{1}\u{0}\u{0}"),
+        .init("a web page", "<!DOCTYPE html>\n<html><body>Not found: 404</body></html>\n"),
+        .init("JSON cut short", "{\"apiVersion\": \"cellwright/v1\", \"name\": \"c\", \"cells\": [{\"name\": \"a\"\n"),
+        .init(
+            "nested too deep",
+            header + "cells: " + String(repeating: "[", count: 80) + String(repeating: "]", count: 80) + "\n"),
         .init("two documents", header + "cells: []\n---\nname: d\n"),
     ]
 
@@ -101,6 +109,30 @@ extension BadDocument {
             "a password in a URL",
             header + "root:\n  database:\n    existing:\n      url: postgresql://admin:pw@db:5432/x\n"
                 + "      passwordEnv: PG\n      passwordFile: f\ncells: []\n"),
+    ]
+
+    private static let roles: [BadDocument] = [
+        .init(
+            "a role that contradicts",
+            "apiVersion: cellwright/v1\nname: c\nhosts:\n  - {name: m-1, roles: [control]}\n  - {name: m-2, roles: [control, api]}\n"
+                + "root: {control: m-1}\napi: {host: m-1}\ncells: []\n"),
+        .init(
+            "two hosts for one server",
+            "apiVersion: cellwright/v1\nname: c\nhosts:\n  - {name: \"m-[1-2]\", roles: [database]}\n  - m-3\n"
+                + "root: {control: m-3, broker: {existing: {url: \"amqp://a@mq\", managementURL: \"http://mq\", passwordEnv: P}}}\ncells: []\n"
+        ),
+        .init(
+            "a role that cannot be here",
+            header
+                + "cells:\n  - name: a\n    hosts:\n      - {name: h-1, roles: [control]}\n      - {name: h-2, roles: [compute, databse]}\n"
+        ),
+        .init(
+            "a machine that computes",
+            "apiVersion: cellwright/v1\nname: c\nhosts: [{name: m-1, roles: [control, compute]}]\ncells: []\n"),
+        .init(
+            "a server with a role beside an existing one",
+            "apiVersion: cellwright/v1\nname: c\nhosts: [{name: m-1, roles: [control, database]}]\n"
+                + "root: {database: {existing: {url: \"postgresql://a@db/x\", passwordEnv: P}}}\ncells: []\n"),
     ]
 
     private static let services: [BadDocument] = [

@@ -3,121 +3,100 @@ import FoundationEssentials
 import Testing
 import Topology
 
-/// The world as a plan leaves it: every resource found just as it is wanted.
-extension ObservedFacts {
-    init(allOf desired: DesiredState) {
-        self.init(
-            observations: Dictionary(
-                desired.resources.map { ($0.id, Observation.present($0.attributes)) },
-                uniquingKeysWith: { first, _ in first }))
-    }
-}
-
 @Suite("Plans")
 struct PlanTests {
-    static let inputs = DesiredState.Inputs(
-        binaries: [
-            "cellwright-api": "a1", "cellwright-supervisor": "b1", "cellwright-conductor": "c1",
-            "cellwright-compute": "d1",
-        ], secrets: [:])
+    private let world: SampleWorld
+    private var sample: Topology { world.topology }
 
-    private let sample: Topology
+    init() throws { world = try SampleWorld() }
 
-    init() throws {
-        sample = try TopologyDocument.read(try RepositoryFiles.text("topology.yaml"), file: "topology.yaml")
-            .withLabAddresses()
+    private func plan(_ name: String) throws -> Plan {
+        try plan(try #require(PlanEdit.all.first { $0.name == name }))
     }
 
-    /// The sample with its YAML changed, in a world as the sample left it.
-    private func plan(replacing old: String, with new: String) throws -> Plan {
-        let text = try RepositoryFiles.text("topology.yaml")
-        #expect(text.contains(old))
-        let known = Dictionary(uniqueKeysWithValues: sample.hosts.map { ($0.name, $0.reachableAt) })
-        let edited = try TopologyDocument.read(text.replacing(old, with: new), file: "t").withLabAddresses(
-            existing: known)
-        return Plan(
-            desired: try DesiredState(edited, inputs: Self.inputs),
-            observed: ObservedFacts(allOf: try DesiredState(sample, inputs: Self.inputs)))
+    private func plan(_ edit: PlanEdit) throws -> Plan {
+        var text = world.text
+        for (old, new) in edit.replacements {
+            #expect(text.contains(old), "\(edit.name): \(old)")
+            text = text.replacing(old, with: new, maxReplacements: 1)
+        }
+        var facts = world.facts
+        edit.happened(&facts)
+        return Plan(desired: try DesiredState(try world.edited(text), inputs: edit.inputs), observed: facts)
     }
 
-    @Test("a new cloud")
-    func new() throws {
-        let plan = Plan(desired: try DesiredState(sample, inputs: Self.inputs), observed: ObservedFacts())
-        try RepositoryFiles.expectGolden(PlanText(plan, cloud: sample.name).text, "Tests/Golden/plan-new.txt")
+    @Test("the plan of an edit is as it was approved", arguments: PlanEdit.all.map(\.name))
+    func golden(_ name: String) throws {
+        let plan = try plan(name)
+        try RepositoryFiles.expectGolden(
+            PlanText(plan, cloud: sample.name).text, "Tests/Golden/plans/\(name).txt")
+    }
+
+    @Test("growth restarts and destroys nothing")
+    func growth() throws {
+        for name in ["add-cell", "add-cell-with-own-control", "add-host", "add-branch", "add-empty-cell", "add-flavor"]
+        {
+            #expect(try plan(name).actions.filter(\.effect.isDisturbing).isEmpty, "\(name)")
+        }
+    }
+
+    @Test("what holds servers is named before it is destroyed, what holds none is not")
+    func losses() throws {
+        let whole = try plan("remove-cell")
+        #expect(whole.losses.map(\.cell) == [.at("/north")])
+        #expect(whole.losses.first?.servers == 3)
+        #expect(whole.losses.first?.projects == 2)
+        #expect(throws: DataLossRefusal.self) { try whole.refuseLosses(except: [.at("/south")]) }
+        try whole.refuseLosses(except: [.at("/north")])
+        let host = try plan("remove-host")
+        #expect(host.losses.first?.servers == 1)
+        for name in ["remove-empty-cell", "remove-empty-host", "new-binary"] {
+            #expect(try plan(name).losses.isEmpty, "\(name)")
+        }
+        for name in ["rename-cell", "move-host", "move-cell-to-own-control", "split-cell"] {
+            #expect(try plan(name).losses.map(\.cell) == [.at("/north")], "\(name)")
+        }
+    }
+
+    @Test("a cell that could not be asked counts as full, and the root's data always counts")
+    func unknownUsage() throws {
+        var facts = world.facts
+        facts.usage = [:]
+        let gone = Plan(desired: DesiredState(resources: []), observed: facts)
+        #expect(gone.losses.map(\.cell.description) == ["/", "/north", "/south"])
+        #expect(gone.losses.allSatisfy { $0.servers == nil })
+        let refusal = #expect(throws: DataLossRefusal.self) { try gone.refuseLosses(except: [.at("/north")]) }
+        #expect(refusal?.description.hasSuffix("add --allow-data-loss / --allow-data-loss /south") == true)
+    }
+
+    @Test("the summary counts servers behind what restarts: a cell's for its conductor, a host's for its agent")
+    func radius() throws {
+        #expect(try plan("new-binary").radius.servers == 3)
+        #expect(try plan("new-supervisor").radius.projects == 2)
+        #expect(try plan("change-capacity").radius.servers == 2)
+        #expect(try plan("add-cell").radius.servers == 0)
+        #expect(try plan("no-change").radius.notices == [])
     }
 
     @Test("applied, nothing is left to do")
     func empty() throws {
-        let desired = try DesiredState(sample, inputs: Self.inputs)
+        let desired = try DesiredState(sample, inputs: SampleWorld.inputs)
         let plan = Plan(desired: desired, observed: ObservedFacts(allOf: desired))
         #expect(plan.isEmpty)
         #expect(PlanText(plan, cloud: "sample").text == "No change: cloud sample is as the topology says.\n")
     }
 
-    @Test("a third cell with two hosts restarts nothing that exists")
-    func addCell() throws {
-        let plan = try plan(
-            replacing: "bootstrap:\n", with: "  - name: west\n    hosts: [\"west-[1-2]\"]\nbootstrap:\n")
-        try RepositoryFiles.expectGolden(PlanText(plan, cloud: "sample").text, "Tests/Golden/plan-add-cell.txt")
-        #expect(plan.actions.filter { $0.effect == .restart || $0.effect == .destroy }.isEmpty)
-    }
-
-    @Test("a host more in a cell touches that host, its broker user and its queue")
-    func addHost() throws {
-        let plan = try plan(replacing: "north-[1-2]", with: "north-[1-3]")
-        try RepositoryFiles.expectGolden(PlanText(plan, cloud: "sample").text, "Tests/Golden/plan-add-host.txt")
-    }
-
-    @Test("a cell that goes is removed from the top down")
-    func removeCell() throws {
-        let south = "  - name: south\n    defaults: { availabilityZone: south }\n    hosts:\n      - south-[1-2]\n"
-        let plan = try plan(replacing: south, with: "")
-        try RepositoryFiles.expectGolden(PlanText(plan, cloud: "sample").text, "Tests/Golden/plan-remove-cell.txt")
-    }
-
-    @Test("another port of the API restarts the API and the agents, which fetch images from it")
-    func changePort() throws {
-        let plan = try plan(replacing: "region: RegionOne\n", with: "region: RegionOne\napi: {port: 8080}\n")
-        try RepositoryFiles.expectGolden(PlanText(plan, cloud: "sample").text, "Tests/Golden/plan-change-port.txt")
-    }
-
-    @Test("a new build of one executable restarts what runs it, and nothing else")
-    func newBinary() throws {
-        var inputs = Self.inputs
-        inputs.binaries["cellwright-conductor"] = "c2"
-        let plan = Plan(
-            desired: try DesiredState(sample, inputs: inputs),
-            observed: ObservedFacts(allOf: try DesiredState(sample, inputs: Self.inputs)))
-        try RepositoryFiles.expectGolden(PlanText(plan, cloud: "sample").text, "Tests/Golden/plan-new-binary.txt")
-    }
-
-    @Test("drift is named by its attribute")
-    func drift() throws {
-        let desired = try DesiredState(sample, inputs: Self.inputs)
-        var facts = ObservedFacts(allOf: desired)
-        let secret = Resource.ID(.file, host: "north-1", name: "/etc/cellwright/secrets/broker.host.north-1")
-        let unit = Resource.ID(.unit, host: "control-1", name: "cellwright-api.service")
-        let vhost = Resource.ID(.brokerVhost, host: "control-1", name: "cellwright_south")
-        let stray = Resource.ID(.databaseRole, host: "control-1", name: "cellwright_west")
-        facts.observations[secret] = .present(["mode": "0644", "owner": "root", "content": ""])
-        facts.observations[unit] = .present(["active": "no", "enabled": "yes"])
-        facts.observations[vhost] = .absent
-        facts.observations[stray] = .present([:])
-        let plan = Plan(desired: desired, observed: facts)
-        try RepositoryFiles.expectGolden(PlanText(plan, cloud: "sample").text, "Tests/Golden/plan-drift.txt")
-    }
-
     @Test("nothing is planned on a host that can't be reached, and that is said")
     func unreachable() throws {
         let facts = ObservedFacts(unreachable: ["south-2": "ssh: connection refused"])
-        let plan = Plan(desired: try DesiredState(sample, inputs: Self.inputs), observed: facts)
+        let plan = Plan(desired: try DesiredState(sample, inputs: SampleWorld.inputs), observed: facts)
         #expect(!plan.actions.contains { $0.host == "south-2" })
         #expect(PlanText(plan, cloud: "sample").text.contains("  ? south-2: ssh: connection refused ("))
     }
 
     @Test("every action comes after those it depends on, and ids are unique")
     func order() throws {
-        let desired = try DesiredState(sample, inputs: Self.inputs)
+        let desired = try DesiredState(sample, inputs: SampleWorld.inputs)
         for plan in [
             Plan(desired: desired, observed: ObservedFacts()),
             Plan(desired: DesiredState(resources: []), observed: ObservedFacts(allOf: desired)),
@@ -132,7 +111,7 @@ struct PlanTests {
 
     @Test("every resource depends only on resources that exist")
     func dependencies() throws {
-        let desired = try DesiredState(sample, inputs: Self.inputs)
+        let desired = try DesiredState(sample, inputs: SampleWorld.inputs)
         let ids = Set(desired.resources.map(\.id))
         for resource in desired.resources {
             for dependency in resource.dependsOn {
@@ -143,7 +122,7 @@ struct PlanTests {
 
     @Test("removing everything leaves packages and accounts, and what goes with something else")
     func destroy() throws {
-        let desired = try DesiredState(sample, inputs: Self.inputs)
+        let desired = try DesiredState(sample, inputs: SampleWorld.inputs)
         let plan = Plan(desired: DesiredState(resources: []), observed: ObservedFacts(allOf: desired))
         let left = Set(desired.resources.map(\.id)).subtracting(plan.actions.map(\.resource))
         #expect(Set(left.map(\.kind)) == [.packages, .account, .schema, .gate])

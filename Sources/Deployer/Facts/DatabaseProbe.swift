@@ -6,6 +6,8 @@ import Topology
 struct DatabaseProbe {
     /// By which a running server tells what settings it has read.
     static let inputsSetting = "cellwright.inputs"
+    /// Taken only at a start.
+    static let portSetting = "port"
 
     private(set) var observations: [Resource.ID: ObservedFacts.Observation] = [:]
     /// What the server itself says about its unit.
@@ -33,7 +35,9 @@ struct DatabaseProbe {
                 ])
                 migratedBy[fields[1]] = PostgresScript.migratedBy(fields[4])
             case ("pending", 2): unitAttributes["pendingRestart"] = fields[1] == "0" ? "no" : "yes"
-            case ("setting", 3): if fields[1] == Self.inputsSetting { unitAttributes["inputs"] = fields[2] }
+            case ("setting", 3):
+                if fields[1] == Self.inputsSetting { unitAttributes["inputs"] = fields[2] }
+                if fields[1] == Self.portSetting { unitAttributes["port"] = fields[2] }
             case ("end", 1): isComplete = true
             default: break
             }

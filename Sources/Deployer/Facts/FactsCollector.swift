@@ -76,7 +76,7 @@ struct FactsCollector: Sendable {
     private func look(at server: ResourceSpecification.DatabaseServer, _ desired: [Resource]) async throws -> Answer {
         let (connection, script) = try access.database(server)
         let result = try await connection.run(
-            script.facts(settings: [DatabaseProbe.inputsSetting]), timeout: Self.probeTimeout)
+            script.facts(settings: [DatabaseProbe.inputsSetting, DatabaseProbe.portSetting]), timeout: Self.probeTimeout)
         let passwords = try passwords(desired) { specification in
             guard case .databaseRole(let owner, let name, let secret) = specification, owner == server else {
                 return nil

@@ -107,6 +107,9 @@ extension Shape {
             .optional(
                 .address, .text(.addressPattern),
                 "How the tool and other hosts reach it; may have a range as long as the name's. The name unless given."),
+            .optional(
+                .roles, .list(.choice(RoleClaims.Role.allCases.map(\.rawValue))),
+                "What it is for: api, control, database and broker here or in its cell, instead of naming it there."),
         ] + hostSettings)
 
     private static let hostSettings: [Field] = [

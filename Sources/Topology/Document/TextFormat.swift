@@ -53,7 +53,7 @@ enum TextFormat: Sendable, Equatable {
     var pattern: String? {
         switch self {
         case .label: "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
-        case .hostPattern: "^[a-z0-9[]([a-z0-9.\\[\\]-]*[a-z0-9\\]])?$"
+        case .hostPattern: "^[a-z0-9\\[]([a-z0-9.\\[\\]-]*[a-z0-9\\]])?$"
         case .hostReference: "^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"
         case .addressPattern: nil
         case .ipv4: "^[0-9]{1,3}(\\.[0-9]{1,3}){3}$"

@@ -26,20 +26,22 @@ struct TopologyReader {
     private var refusedNames: Set<String> = []
     private var hasTooManyHosts = false
     private var opsAddresses: [String: CellPath] = [:]
-    private var servers = EmbeddedServers()
+    var servers = EmbeddedServers()
     private var lab: Topology.Lab?
 
     mutating func read(_ node: DocumentNode) -> Topology {
         lab = node[.lab].map { readLab($0) }
         let settings = HostSettings().overridden(by: node[.defaults])
         let machines = readHosts(node[.hosts], settings)
-        let control = readRootControl(node, machines)
+        let claims = RoleClaims(node[.hosts])
+        checkClaims(node[.hosts], areMachines: true)
+        let control = readRootControl(node, machines, claims)
         let first = control.first ?? ""
-        let database = readDatabase(node[.root]?[.database], control: first, inherited: nil)
-        let broker = readBroker(node[.root]?[.broker], control: first, inherited: nil)
+        let database = readDatabase(node[.root]?[.database], control: first, inherited: nil, claims)
+        let broker = readBroker(node[.root]?[.broker], control: first, inherited: nil, claims)
         let inheritance = Inheritance(control: control, database: database, broker: broker, settings: settings)
         let cells = readCells(node[.cells], below: .root, inheritance)
-        let api = readAPI(node[.api], control: first)
+        let api = readAPI(node[.api], control: first, .all(in: node))
         let services = readServices(node[.services])
         checkReferences()
         if let networkNode = node[.lab]?[.network] ?? node[.lab], let lab, hostPlaces.count > lab.network.hostCount - 10
@@ -66,8 +68,8 @@ struct TopologyReader {
         return Topology.Lab(network: network ?? IPv4Network(address: IPv4Address(number: 0), prefixLength: 8))
     }
 
-    private mutating func readAPI(_ node: DocumentNode?, control: HostName) -> Topology.API {
-        var hosts = readReferences(node?[.host])
+    private mutating func readAPI(_ node: DocumentNode?, control: HostName, _ claims: RoleClaims) -> Topology.API {
+        var hosts = assigned(.api, node?[.host], key: "host", claims)
         if hosts.isEmpty { hosts = [control] }
         return Topology.API(
             hosts: hosts, listenAddresses: readListenAddresses(node?[.listen], hosts: hosts),
@@ -86,23 +88,11 @@ struct TopologyReader {
         return node.items.compactMap(\.text)
     }
 
-    private mutating func readServices(_ node: DocumentNode?) -> Topology.Services {
-        Topology.Services(
-            identity: readService(node?[.identity], "identity"), image: readService(node?[.image], "image"),
-            network: readService(node?[.network], "network"))
-    }
-
-    private mutating func readService(_ node: DocumentNode?, _ name: String) -> Topology.Service {
-        guard let node, node.kind == .mapping else { return .embedded }
-        report(
-            node.position, .notSupported,
-            "an existing \(name) service is not supported yet: this version has no client for one; leave it out")
-        let password = PasswordReader.read(node, needed: true, problems: &problems)
-        return .existing(.init(url: node[.url]?.text ?? "", user: node[.user]?.text ?? "", password: password))
-    }
-
-    private mutating func readRootControl(_ node: DocumentNode, _ machines: [Topology.Host]) -> [HostName] {
-        if let control = node[.root]?[.control] { return readReferences(control) }
+    private mutating func readRootControl(
+        _ node: DocumentNode, _ machines: [Topology.Host], _ claims: RoleClaims
+    ) -> [HostName] {
+        let assigned = assigned(.control, node[.root]?[.control], key: "control", claims)
+        if !assigned.isEmpty || node[.root]?[.control] != nil { return assigned }
         if let only = machines.first, machines.count == 1 { return [only.name] }
         let reason = machines.isEmpty ? "\"hosts\" lists no machine" : "\"hosts\" lists \(machines.count) machines"
         report(
@@ -142,14 +132,16 @@ struct TopologyReader {
     private mutating func readCell(
         _ node: DocumentNode, path: CellPath, _ inherited: Inheritance
     ) -> Topology.Cell {
-        let own = readReferences(node[.control])
+        let claims = RoleClaims(node[.hosts])
+        checkClaims(node[.hosts], areMachines: false)
+        let own = assigned(.control, node[.control], key: "control", claims)
         let control = own.isEmpty ? inherited.control : own
         let first = control.first ?? ""
         let inheritance = Inheritance(
             control: control,
             database: readDatabase(
-                node[.database], control: first, inherited: own.isEmpty ? inherited.database : nil),
-            broker: readBroker(node[.broker], control: first, inherited: own.isEmpty ? inherited.broker : nil),
+                node[.database], control: first, inherited: own.isEmpty ? inherited.database : nil, claims),
+            broker: readBroker(node[.broker], control: first, inherited: own.isEmpty ? inherited.broker : nil, claims),
             settings: inherited.settings.overridden(by: node[.defaults]))
         if node[.cells] != nil, let hosts = node.members.first(where: { $0.key == TopologyKey.hosts.rawValue }) {
             report(hosts.keyPosition, .conflict, "cell \"\(path)\" has both cells and hosts; it may have one of them")
@@ -242,7 +234,7 @@ struct TopologyReader {
     // MARK: References
 
     /// One host or a list of them; remembered for ``checkReferences()``.
-    private mutating func readReferences(_ node: DocumentNode?) -> [HostName] {
+    mutating func readReferences(_ node: DocumentNode?) -> [HostName] {
         guard let node else { return [] }
         var names: [HostName] = []
         for item in node.kind == .sequence ? node.items : [node] {
@@ -259,7 +251,7 @@ struct TopologyReader {
         return names
     }
 
-    private mutating func readReference(_ node: DocumentNode) -> HostName? {
+    mutating func readReference(_ node: DocumentNode) -> HostName? {
         guard let text = node.text, TextFormat.hostReference.accepts(text) else { return nil }
         references.append((HostName(text), node.position))
         return HostName(text)
@@ -276,47 +268,7 @@ struct TopologyReader {
         }
     }
 
-    // MARK: Servers
-
-    /// `inherited` is the parent's when this cell has no control host of its own.
-    private mutating func readDatabase(
-        _ node: DocumentNode?, control: HostName, inherited: Topology.Database?
-    ) -> Topology.Database {
-        guard let node else { return inherited ?? .embedded(.init(host: control)) }
-        if let existing = node[.existing] {
-            servers.checkAlone(node, kind: "database")
-            return .existing(readExisting(existing))
-        }
-        let server = Topology.EmbeddedDatabase(
-            host: node[.host].flatMap { readReference($0) } ?? control,
-            port: node[.port]?.integer ?? Topology.EmbeddedDatabase.defaultPort)
-        servers.add(.database(server), at: node.position)
-        return .embedded(server)
-    }
-
-    private mutating func readBroker(
-        _ node: DocumentNode?, control: HostName, inherited: Topology.Broker?
-    ) -> Topology.Broker {
-        guard let node else { return inherited ?? .embedded(.init(host: control)) }
-        if let existing = node[.existing] {
-            servers.checkAlone(node, kind: "broker")
-            return .existing(readExisting(existing))
-        }
-        let server = Topology.EmbeddedBroker(
-            host: node[.host].flatMap { readReference($0) } ?? control,
-            port: node[.port]?.integer ?? Topology.EmbeddedBroker.defaultPort,
-            managementPort: node[.managementPort]?.integer ?? Topology.EmbeddedBroker.defaultManagementPort)
-        servers.add(.broker(server), at: node.position)
-        return .embedded(server)
-    }
-
-    private mutating func readExisting(_ node: DocumentNode) -> Topology.ExistingServer {
-        let password = PasswordReader.read(node, needed: true, problems: &problems)
-        return .init(
-            url: node[.url]?.text ?? "", managementURL: node[.managementURL]?.text, password: password)
-    }
-
-    private mutating func report(
+    mutating func report(
         _ position: DocumentNode.Position, _ rule: TopologyProblem.Rule, _ message: String
     ) {
         problems.append(

@@ -11,7 +11,11 @@ extension CellPath {
     /// The cell whose database, role or virtual host has this name; `nil` when it is no name of ours.
     package init?(resourceName: String) {
         guard resourceName.hasPrefix(Self.resourcePrefix) else { return nil }
-        let slug = resourceName.dropFirst(Self.resourcePrefix.count)
+        self.init(slug: String(resourceName.dropFirst(Self.resourcePrefix.count)))
+    }
+
+    /// The cell whose ``slug`` this is; `nil` when it is none.
+    package init?(slug: String) {
         guard slug != CellPath.root.slug else {
             self = .root
             return

@@ -19,16 +19,20 @@ package struct BlastRadius: Sendable, Equatable {
         let disturbances = Disturbances(actions, desired: desired)
         cells = Set(disturbances.cells).union(disturbances.hosts.values).union(losses.map(\.cell)).sorted()
         var touched = Usage()
+        let whole = disturbances.cells.union(losses.filter(\.hosts.isEmpty).map(\.cell))
+        let hosts = Set(disturbances.hosts.keys).union(losses.flatMap(\.hosts))
         for (cell, known) in usage {
-            if disturbances.cells.contains(cell) || losses.contains(where: { $0.cell == cell }) {
+            if whole.contains(cell) {
                 touched = touched + known.total
             } else {
-                for (host, own) in known.hosts where disturbances.hosts[host] != nil { touched = touched + own }
+                for (host, own) in known.hosts where hosts.contains(host) { touched = touched + own }
             }
         }
         servers = touched.instances
         projects = touched.projects.count
-        uncounted = cells.filter { !$0.isRoot && usage[$0] == nil }
+        // A cell that is being made has no servers yet.
+        let made = Set(actions.filter { $0.resource.kind == .database && $0.effect == .create }.compactMap(\.cell))
+        uncounted = cells.filter { !$0.isRoot && usage[$0] == nil && !made.contains($0) }
         notices = NoticeWriter(disturbances, losses: losses, actions: actions).notices()
     }
 }

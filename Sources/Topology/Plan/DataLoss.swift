@@ -4,6 +4,8 @@ package import CloudModel
 package struct DataLoss: Sendable, Equatable, Codable {
     /// What must be named with `--allow-data-loss` before anything of it is done.
     package var cell: CellPath
+    /// The hosts of it whose servers are lost; empty when all of the cell is.
+    package var hosts: [HostName] = []
     /// What holds the data, as sentences: `drop database cellwright_south`.
     package var actions: [String]
     /// Servers that are lost; `nil` when nobody could tell how many there are.
@@ -14,8 +16,12 @@ package struct DataLoss: Sendable, Equatable, Codable {
     /// `cell /south with 12 servers of 3 projects`
     package var subject: String {
         if cell.isRoot { return "the root, which holds accounts, images and the directory of all servers" }
-        guard let servers, let projects else { return "cell \(cell), of whose servers nobody could ask" }
-        return "cell \(cell) with \(Counted(servers, "server")) of \(Counted(projects, "project"))"
+        let place =
+            hosts.isEmpty
+            ? "cell \(cell)"
+            : "\(hosts.count == 1 ? "host" : "hosts") \(hosts.map(\.text).joined(separator: ", ")) of cell \(cell)"
+        guard let servers, let projects else { return "\(place), of whose servers nobody could ask" }
+        return "\(place) with \(Counted(servers, "server")) of \(Counted(projects, "project"))"
     }
 
     /// Data that `removals` would destroy, by cell. Pure: the plan and the apply both go by it.
@@ -32,6 +38,7 @@ package struct DataLoss: Sendable, Equatable, Codable {
         }
         return losses.values.sorted { $0.cell < $1.cell }.map { loss in
             var loss = loss
+            if let lost = places[loss.cell], !lost.isWhole { loss.hosts = lost.hosts.sorted() }
             guard !loss.cell.isRoot, let cell = usage[loss.cell], let lost = places[loss.cell]?.usage(in: cell) else {
                 return loss
             }

@@ -26,7 +26,10 @@ extension DesiredStateBuilder {
                 .init(
                     id: unitID(DebianFiles.postgresUnit, server.host),
                     specification: .unit(.init(name: DebianFiles.postgresUnit, inputs: digest)),
-                    attributes: ["active": "yes", "enabled": "yes", "inputs": digest, "pendingRestart": "no"],
+                    attributes: [
+                        "active": "yes", "enabled": "yes", "inputs": digest, "pendingRestart": "no",
+                        "port": String(server.port),
+                    ],
                     dependsOn: [packages] + files, effectOfChange: .reload))
         }
     }

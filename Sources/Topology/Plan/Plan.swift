@@ -88,7 +88,7 @@ package struct Plan: Sendable, Equatable {
                 let before = (previous[id.host] ?? []) + (id.host == nil ? [] : previous[nil] ?? [])
                 actions.append(
                     PlanAction(
-                        resource: id, cell: id.cell, what: id.removalSentence, why: "not in the topology",
+                        resource: id, cell: id.servedCell, what: id.removalSentence, why: "not in the topology",
                         effect: .destroy, dependsOn: before, specification: nil))
                 own[id.host, default: []].append(id.description)
             }
@@ -154,6 +154,8 @@ extension Resource {
         guard id.kind == .unit else { return effectOfChange }
         if differences.contains(where: { $0.attribute == "active" }) { return .create }
         if differences.contains(where: { $0.attribute == "pendingRestart" }) { return .restart }
+        // PostgreSQL takes a port only at its start.
+        if differences.contains(where: { $0.attribute == "port" && $0.found != nil }) { return .restart }
         return differences.contains { $0.attribute == "inputs" } ? effectOfChange : .none
     }
 }

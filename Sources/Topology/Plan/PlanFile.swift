@@ -25,6 +25,8 @@ package struct PlanFile: Codable, Sendable, Equatable {
     /// What `facts` is made of, so that a refusal can name what moved: by resource, short digests of what is wanted of it
     /// and what was found.
     package var basis: [String: Basis]
+    /// SHA-256 of what is to be done, so that nobody edits it by accident.
+    package var actions: String
     /// Cells whose data this plan may destroy.
     package var allowDataLoss: [CellPath]
     package var plan: PlanDocument
@@ -50,6 +52,7 @@ package struct PlanFile: Codable, Sendable, Equatable {
         facts = Self.digest(of: basis)
         self.allowDataLoss = allowDataLoss.sorted()
         self.plan = PlanDocument(plan, cloud: topology.name)
+        actions = Self.digest(of: self.plan.actions)
     }
 
     // MARK: Verifying
@@ -64,7 +67,9 @@ package struct PlanFile: Codable, Sendable, Equatable {
         guard cloud == topology.name else {
             throw PlanMoved(reasons: ["it was made for cloud \(cloud), not for \(topology.name)"])
         }
-        guard facts == Self.digest(of: basis) else { throw PlanMoved(reasons: ["the file was changed by hand"]) }
+        guard facts == Self.digest(of: basis), actions == Self.digest(of: plan.actions) else {
+            throw PlanMoved(reasons: ["the file was changed by hand"])
+        }
         var reasons: [String] = []
         if try self.topology != Self.digest(of: topology) { reasons.append("the topology is another") }
         let fresh = Plan(desired: desired, observed: observed)
@@ -105,6 +110,10 @@ package struct PlanFile: Codable, Sendable, Equatable {
 
     private static func digest(of basis: [String: Basis]) -> String {
         ContentDigest.of(basis.mapValues { "\($0.wanted) \($0.found)" })
+    }
+
+    private static func digest(of actions: [PlanDocument.Action]) -> String {
+        ContentDigest.of(actions.map { "\($0.id) \($0.effect.rawValue) \($0.what)" }.joined(separator: "\n"))
     }
 
     /// - Parameter only: the resources to tell of, instead of all that `changed` rest on.

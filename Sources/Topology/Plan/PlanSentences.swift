@@ -1,3 +1,5 @@
+import CloudModel
+
 extension ResourceSpecification {
     /// What an action does, as an operator reads it. Never a secret.
     func sentence(for reason: PlanReason) -> String {
@@ -56,6 +58,43 @@ extension Resource.ID {
         case .flavor: "delete flavor \(name)"
         case .network: "delete network \(name)"
         case .image: "delete image \(name)"
+        }
+    }
+}
+
+extension Resource.Kind {
+    /// Whether it is kept by a database server or a broker.
+    var isOnServer: Bool {
+        switch self {
+        case .databaseRole, .database, .schema, .brokerVhost, .brokerUser, .brokerPermissions: true
+        case .packages, .account, .directory, .file, .unit, .gate, .cellMapping, .hostQueue, .project, .user, .flavor,
+            .network, .image:
+            false
+        }
+    }
+}
+
+extension Resource.ID {
+    /// The one cell that it serves, as far as its name tells.
+    var servedCell: CellPath? {
+        if let cell { return cell }
+        switch kind {
+        case .databaseRole, .database, .brokerVhost: return CellPath(resourceName: name)
+        case .brokerUser, .brokerPermissions:
+            guard let dot = name.firstIndex(of: "."),
+                let role = ProcessLayout.BrokerUser.Role(rawValue: String(name[..<dot])), role != .host
+            else { return nil }
+            return CellPath(slug: String(name[name.index(after: dot)...]))
+        case .unit:
+            for kind in [ProcessLayout.Kind.supervisor, .conductor] {
+                let prefix = kind.binary + "-"
+                guard name.hasPrefix(prefix), name.hasSuffix(".service") else { continue }
+                return CellPath(slug: String(name.dropFirst(prefix.count).dropLast(".service".count)))
+            }
+            return nil
+        case .packages, .account, .directory, .file, .schema, .gate, .cellMapping, .hostQueue, .project, .user,
+            .flavor, .network, .image:
+            return nil
         }
     }
 }

@@ -37,7 +37,7 @@ package struct PlanText: Sendable {
         case (let host?, let cell?): "\(host), cell \(cell)"
         case (let host?, nil): host.text
         case (nil, let cell?): "cell \(cell)"
-        case (nil, nil): "the cloud"
+        case (nil, nil): action.resource.kind.isOnServer ? "existing servers" : "the cloud"
         }
     }
 
