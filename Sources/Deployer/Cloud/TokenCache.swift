@@ -6,7 +6,7 @@ import Primitives
 struct TokenCache: Sendable {
     let path: String
     let url: String
-    /// Of the certificates by which the API is verified.
+    /// File with the certificate authority of an API with TLS.
     let authority: String?
 
     /// A client with the token of last time, if it was for this API.
