@@ -13,6 +13,8 @@ let settings: [SwiftSetting] = [
 // Libraries from outside, by the name under which targets ask for them.
 let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 let deque = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
+let asn1 = Target.Dependency.product(name: "SwiftASN1", package: "swift-asn1")
+let certificates = Target.Dependency.product(name: "X509", package: "swift-certificates")
 let collections = Target.Dependency.product(name: "Collections", package: "swift-collections")
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let cryptoExtras = Target.Dependency.product(name: "CryptoExtras", package: "swift-crypto")
@@ -27,7 +29,9 @@ let metrics = Target.Dependency.product(name: "Metrics", package: "swift-metrics
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
 let nioFileSystem = Target.Dependency.product(name: "_NIOFileSystem", package: "swift-nio")
+let nioExtras = Target.Dependency.product(name: "NIOExtras", package: "swift-nio-extras")
 let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
+let nioSSL = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl")
 let unixSignals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
 let subprocess = Target.Dependency.product(name: "Subprocess", package: "swift-subprocess")
 let systemPackage = Target.Dependency.product(name: "SystemPackage", package: "swift-system")
@@ -61,12 +65,16 @@ let package = Package(
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-asn1", exact: "1.7.4"),
+        .package(url: "https://github.com/apple/swift-certificates", exact: "1.21.1"),
         .package(url: "https://github.com/apple/swift-collections", exact: "1.6.0"),
         .package(url: "https://github.com/apple/swift-crypto", exact: "4.5.2"),
         .package(url: "https://github.com/apple/swift-http-types", exact: "1.8.0"),
         .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),
         .package(url: "https://github.com/apple/swift-metrics", exact: "2.13.0"),
         .package(url: "https://github.com/apple/swift-nio", exact: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-extras", exact: "1.35.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", exact: "2.37.6"),
         .package(url: "https://github.com/apple/swift-system", exact: "1.8.1"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", exact: "2.28.1", traits: []),
         .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
@@ -119,7 +127,7 @@ let package = Package(
             "HTTPKit",
             [
                 "CloudModel", "Primitives", hummingbird, hummingbirdCore, httpTypes, lifecycle, logging, metrics,
-                nioCore,
+                nioCore, nioExtras, nioPosix, nioSSL,
             ]),
         tests(
             "HTTPKitTests",
@@ -182,6 +190,7 @@ let package = Package(
                 "CellProtocol", "CloudModel", "HypervisorDriver", "ImageInspector", "MessageBus", "ServiceKit",
                 "Primitives",
                 lifecycle, logging, httpClient, nioCore, subprocess, systemPackage, crypto, nioFileSystem, nioHTTP1,
+                nioSSL,
             ]),
 
         // Deploying
@@ -190,7 +199,7 @@ let package = Package(
             "Deployer",
             [
                 "Topology", "CloudModel", "MessageBus", "Primitives", logging, subprocess, systemPackage, httpClient,
-                nioCore, nioHTTP1, crypto,
+                nioCore, nioHTTP1, crypto, asn1, certificates,
             ]),
 
         // Executables: the only places that name adapters
@@ -198,7 +207,8 @@ let package = Package(
         executable(
             "cellwright-api",
             [
-                "IdentityAPI", "ImageAPI", "NetworkAPI", "ComputeAPI", "CellsAPI", "HTTPKit", "Persistence", "PostgresClient",
+                "IdentityAPI", "ImageAPI", "NetworkAPI", "ComputeAPI", "CellsAPI", "HTTPKit", "Persistence",
+                "PostgresClient",
                 "ServerLifecycle", "CellProtocol", "CloudModel", "MessageBus", "ServiceKit", "Primitives", "BusSetup",
                 "DatabaseSetup", lifecycle, systemPackage,
             ]),
@@ -235,7 +245,7 @@ let package = Package(
             name: "TestSupport",
             dependencies: [
                 "PostgresClient", "RabbitMQTransport", "MessageBus", "Primitives", "Deployer", subprocess,
-                systemPackage, httpClient, nioCore, nioHTTP1, "CloudModel",
+                systemPackage, httpClient, nioCore, nioHTTP1, nioPosix, nioSSL, "CloudModel",
             ],
             path: "Tests/TestSupport", swiftSettings: settings),
         tests("DevCloudTests", ["TestSupport", "Deployer"]),
@@ -271,7 +281,12 @@ let package = Package(
         tests("TopologyTests", ["Topology", "CloudModel", "Primitives"]),
         tests("PrimitivesTests", ["Primitives"]),
         tests("ServiceKitTests", ["ServiceKit"]),
-        tests("DeployerTests", ["Deployer", "Topology", "CloudModel", "MessageBus", "Primitives", systemPackage]),
+        tests(
+            "DeployerTests",
+            [
+                "Deployer", "Topology", "CloudModel", "MessageBus", "Primitives", systemPackage, asn1, certificates,
+                crypto,
+            ]),
         tests("SagaEngineTests", ["SagaEngine", "Primitives"]),
         tests(
             "LeafCellTests",

@@ -11,13 +11,33 @@ package struct CellMapping: Codable, Sendable, Equatable {
         package var vhost: String
         package var user: String
         package var password: Secret
+        /// What the password will be, while it is being replaced.
+        package var nextPassword: Secret?
+        /// Whether the child's broker speaks TLS; absent is no.
+        package var tls: Bool?
 
-        package init(host: String, port: Int, vhost: String, user: String, password: Secret) {
+        package init(
+            host: String, port: Int, vhost: String, user: String, password: Secret, nextPassword: Secret? = nil,
+            tls: Bool? = nil
+        ) {
             self.host = host
             self.port = port
             self.vhost = vhost
             self.user = user
             self.password = password
+            self.nextPassword = nextPassword
+            self.tls = tls
+        }
+
+        /// To be tried in this order.
+        package var passwords: [Secret] { [password] + (nextPassword.map { [$0] } ?? []) }
+
+        /// Whether a connection made with the other may stay: only passwords differ.
+        package func isSamePlace(as other: Endpoint) -> Bool {
+            var same = other
+            same.password = password
+            same.nextPassword = nextPassword
+            return same == self
         }
     }
 

@@ -20,20 +20,24 @@ package final class ChildRouter: CellRouter {
 
     private let children = Mutex<[CellPath: Child]>([:])
     private let connect: @Sendable (CellMapping) -> any MessageBus
+    private let renew: @Sendable (CellMapping) -> Void
     private let sender: String
     private let ids: any IDSource
     private let wallClock: any WallClock
 
     /// - Parameters:
     ///   - sender: names the calling service in envelopes.
+    ///   - renew: takes a child's new passwords; its connection stays.
     ///   - connect: opens a child's connection; it must return at once and connect by itself.
     package init(
         sender: String, ids: any IDSource, wallClock: any WallClock,
+        renew: @escaping @Sendable (CellMapping) -> Void = { _ in },
         connect: @escaping @Sendable (CellMapping) -> any MessageBus
     ) {
         self.sender = sender
         self.ids = ids
         self.wallClock = wallClock
+        self.renew = renew
         self.connect = connect
     }
 
@@ -43,7 +47,8 @@ package final class ChildRouter: CellRouter {
             var kept: Set<CellPath> = []
             var next: [CellPath: Child] = [:]
             for mapping in mappings {
-                if var known = children[mapping.path], known.mapping.bus == mapping.bus {
+                if var known = children[mapping.path], known.mapping.bus.isSamePlace(as: mapping.bus) {
+                    if known.mapping.bus != mapping.bus { renew(mapping) }
                     known.mapping = mapping
                     next[mapping.path] = known
                     kept.insert(mapping.path)

@@ -130,7 +130,7 @@ extension Connection {
     /// Reads what arrived. Runs under the mutex.
     func receive(_ state: inout State) -> [Action] {
         guard let handle = state.handle else { return [] }
-        let alive = state.exchange == nil ? handle.readWhileIdle() : PQconsumeInput(handle.raw) == 1
+        let alive = state.exchange == nil ? handle.readWhileIdle() : handle.consumeInput()
         var actions = notifications(handle)
         if alive, state.wantsWrite { flush(&state, handle) }
         while state.exchange != nil, state.exchange?.settled == nil, PQisBusy(handle.raw) == 0 {

@@ -1,4 +1,5 @@
 import CLibpq
+import Primitives
 import Synchronization
 
 /// One session with the server. Everything is started by a call that returns at once and finished by a callback, on the
@@ -51,9 +52,38 @@ final class Connection: ReactorHandler {
         state = Mutex(State(cache: StatementCache(limit: configuration.preparedStatementLimit)))
     }
 
-    /// Opens a session and calls back once, within the configuration's connect time-out.
+    /// Opens a session with the first password that the server accepts, each within the configuration's connect time-out,
+    /// and calls back once. While a password is being replaced there are two.
     static func open(
         _ configuration: PostgresConfiguration, reactor: Reactor, events: Events,
+        completion: @escaping @Sendable (Result<Connection, PostgresError>) -> Void
+    ) {
+        guard let source = configuration.password else {
+            return open(configuration, password: nil, reactor: reactor, events: events, completion: completion)
+        }
+        guard let first = source.values().first else {
+            return completion(.failure(.connection("there is no password for \(configuration.user)")))
+        }
+        open(configuration, tried: [], next: first, reactor: reactor, events: events, completion: completion)
+    }
+
+    private static func open(
+        _ configuration: PostgresConfiguration, tried: [Secret], next: Secret, reactor: Reactor, events: Events,
+        completion: @escaping @Sendable (Result<Connection, PostgresError>) -> Void
+    ) {
+        open(configuration, password: next, reactor: reactor, events: events) { opened in
+            let tried = tried + [next]
+            guard case .failure(let error) = opened, error.sqlState == .invalidPassword,
+                tried.count < PasswordSource.limit * 2,
+                let another = configuration.password?.values(after: tried).first
+            else { return completion(opened) }
+            open(
+                configuration, tried: tried, next: another, reactor: reactor, events: events, completion: completion)
+        }
+    }
+
+    private static func open(
+        _ configuration: PostgresConfiguration, password: Secret?, reactor: Reactor, events: Events,
         completion: @escaping @Sendable (Result<Connection, PostgresError>) -> Void
     ) {
         let connection = Connection(configuration, reactor, events)
@@ -62,7 +92,7 @@ final class Connection: ReactorHandler {
         let timer = reactor.schedule(deadline) { connection.openingTimedOut() }
         guard let timer else { return connection.fail(.closed) }
         connection.state.withLock { $0.timer = timer }
-        let started = BlockingCall.start { connection.begin(LibpqHandle.start(configuration)) }
+        let started = BlockingCall.start { connection.begin(LibpqHandle.start(configuration, password: password)) }
         if !started { connection.fail(.connection("the system gives no thread")) }
     }
 

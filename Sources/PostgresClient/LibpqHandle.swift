@@ -14,8 +14,10 @@ final class LibpqHandle: @unchecked Sendable {
     deinit { PQfinish(raw) }
 
     /// Begins to connect. Blocks while the host's name is looked up.
-    static func start(_ configuration: PostgresConfiguration) -> Result<LibpqHandle, PostgresError> {
-        let parameters = configuration.parameters
+    static func start(
+        _ configuration: PostgresConfiguration, password: Secret?
+    ) -> Result<LibpqHandle, PostgresError> {
+        let parameters = configuration.parameters(password: password)
         let raw = withCStrings(parameters.map(\.keyword)) { keywords in
             withCStrings(parameters.map(\.value)) { values in PQconnectStartParams(keywords, values, 0) }
         }
@@ -41,10 +43,19 @@ final class LibpqHandle: @unchecked Sendable {
         return ConnectionMessage.error(from: text)
     }
 
+    /// Takes in what has arrived. Over TLS the library may hold bytes back that the socket no longer announces.
+    /// False when the session is over.
+    func consumeInput() -> Bool {
+        repeat {
+            guard PQconsumeInput(raw) == 1 else { return false }
+        } while cw_tls_pending(raw) > 0
+        return true
+    }
+
     /// Takes in what arrived between statements. False when the session is over.
     func readWhileIdle() -> Bool {
         // Asking whether libpq is busy makes it look at what it has read.
-        PQconsumeInput(raw) == 1 && PQisBusy(raw) == 0 && farewell == nil && PQstatus(raw) == CONNECTION_OK
+        consumeInput() && PQisBusy(raw) == 0 && farewell == nil && PQstatus(raw) == CONNECTION_OK
     }
 
     private func note(_ notice: OpaquePointer) {

@@ -8,8 +8,9 @@ package struct PostgresConfiguration: Sendable, Equatable {
         /// Encrypted when the server offers it, without checking who it is.
         case preferred
         case required
-        /// Encrypted, and the server's certificate must be signed by `rootCertificate` (a path) and name the host.
-        case verified(rootCertificate: String)
+        /// Encrypted, and the server's certificate must be signed by `rootCertificate` and name the host. `certificate`
+        /// holds the client's own, followed by its key. Both are paths, read for every connection.
+        case verified(rootCertificate: String, certificate: String? = nil)
     }
 
     /// A host name, an IP address, or (starting with "/") the folder of the server's Unix socket.
@@ -17,7 +18,7 @@ package struct PostgresConfiguration: Sendable, Equatable {
     package var port: Int
     package var database: String
     package var user: String
-    package var password: Secret?
+    package var password: PasswordSource?
     package var transportSecurity: TransportSecurity
     /// Shown in pg_stat_activity.
     package var applicationName: String
@@ -41,7 +42,7 @@ package struct PostgresConfiguration: Sendable, Equatable {
     var serverGrace: Duration = .seconds(5)
 
     package init(
-        host: String, port: Int = 5432, database: String, user: String, password: Secret? = nil,
+        host: String, port: Int = 5432, database: String, user: String, password: PasswordSource? = nil,
         transportSecurity: TransportSecurity = .preferred, applicationName: String = "cellwright",
         searchPath: [String] = [], maximumConnections: Int = 4, maximumWaiters: Int = 1024,
         waitLimit: Duration = .seconds(5), connectTimeout: Duration = .seconds(5),
@@ -70,7 +71,7 @@ package struct PostgresConfiguration: Sendable, Equatable {
 
 extension PostgresConfiguration {
     /// What libpq is told. Environment variables and password files have no say.
-    var parameters: [(keyword: String, value: String)] {
+    func parameters(password: Secret?) -> [(keyword: String, value: String)] {
         var options = ["-c client_min_messages=warning", "-c timezone=UTC", "-c extra_float_digits=1"]
         if let statementTimeout { options.append("-c statement_timeout=\(max(1, statementTimeout.wholeMilliseconds))") }
         if !searchPath.isEmpty {
@@ -88,7 +89,9 @@ extension PostgresConfiguration {
         case .disabled: list.append(("sslmode", "disable"))
         case .preferred: list.append(("sslmode", "prefer"))
         case .required: list.append(("sslmode", "require"))
-        case .verified(let root): list += [("sslmode", "verify-full"), ("sslrootcert", root)]
+        case .verified(let root, let certificate):
+            list += [("sslmode", "verify-full"), ("sslrootcert", root)]
+            if let certificate { list += [("sslcert", certificate), ("sslkey", certificate)] }
         }
         if let password { list.append(("password", password.reveal())) }
         return list

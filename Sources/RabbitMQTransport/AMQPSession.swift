@@ -15,29 +15,57 @@ final class AMQPSession {
     private let connection: amqp_connection_state_t
     private let socketGuard: SocketGuard
 
+    /// What a broker says to a wrong password.
+    static let accessRefused = 403
+
+    /// A session with the first password that the broker accepts: while one is being replaced there are two, and a third
+    /// look finds one that has appeared meanwhile.
+    static func open(
+        _ configuration: RabbitMQConfiguration, guardedBy socketGuard: SocketGuard
+    ) throws(BusError) -> AMQPSession {
+        var tried: [Secret] = []
+        var refusal = BusError.disconnected("there is no password for \(configuration.user)")
+        var waiting = configuration.password.values()
+        while tried.count < PasswordSource.limit * 2, !waiting.isEmpty {
+            let password = waiting.removeFirst()
+            tried.append(password)
+            do throws(BusError) {
+                return try AMQPSession(configuration, password: password, guardedBy: socketGuard)
+            } catch {
+                guard case .refused(code: accessRefused, _) = error else { throw error }
+                refusal = error
+            }
+            if waiting.isEmpty { waiting = configuration.password.values(after: tried) }
+        }
+        throw refusal
+    }
+
     /// Dials and logs in, each within the configuration's limit.
     /// - Throws: ``BusError/refused(code:_:)`` when the broker refuses the login, else ``BusError/disconnected(_:)``.
-    init(_ configuration: RabbitMQConfiguration, guardedBy socketGuard: SocketGuard) throws(BusError) {
+    private init(
+        _ configuration: RabbitMQConfiguration, password: Secret, guardedBy socketGuard: SocketGuard
+    ) throws(BusError) {
         let place = "\(configuration.host):\(configuration.port)"
         guard let connection = amqp_new_connection() else { throw .disconnected("no memory for a connection") }
-        guard let tcp = amqp_tcp_socket_new(connection) else {
-            amqp_destroy_connection(connection)
-            throw .disconnected("no memory for a connection")
-        }
         var limit = timeval(configuration.connectTimeout)
         amqp_set_handshake_timeout(connection, &limit)
         amqp_set_rpc_timeout(connection, &limit)
-        let status = amqp_socket_open_noblock(tcp, configuration.host, Int32(configuration.port), &limit)
-        guard status == AMQP_STATUS_OK.rawValue else {
-            let reason = Self.text(ofStatus: status)
+        do throws(BusError) {
+            let transport = try Self.transport(configuration.transportSecurity, of: connection)
+            let status = amqp_socket_open_noblock(
+                transport, configuration.host, Int32(configuration.port), &limit)
+            guard status == AMQP_STATUS_OK.rawValue else {
+                throw .disconnected("can't reach \(place): \(Self.text(ofStatus: status))")
+            }
+        } catch {
             amqp_destroy_connection(connection)
-            throw .disconnected("can't reach \(place): \(reason)")
+            throw error
         }
         socketGuard.attach(amqp_get_sockfd(connection))
         let reply = cw_login_plain(
             connection, configuration.vhost, Self.channelLimit, Self.frameBytes,
             Int32(configuration.heartbeat.components.seconds), configuration.connectionName, configuration.user,
-            configuration.password.reveal())
+            password.reveal())
         guard reply.reply_type == AMQP_RESPONSE_NORMAL else {
             let failure = Self.failure(of: reply, place: place)
             socketGuard.detach()
@@ -47,6 +75,32 @@ final class AMQPSession {
         self.connection = connection
         self.socketGuard = socketGuard
         socket = amqp_get_sockfd(connection)
+    }
+
+    /// The library's socket, plain or over TLS; goes with the connection.
+    private static func transport(
+        _ security: RabbitMQConfiguration.TransportSecurity, of connection: amqp_connection_state_t
+    ) throws(BusError) -> OpaquePointer {
+        switch security {
+        case .disabled:
+            guard let socket = amqp_tcp_socket_new(connection) else { throw .disconnected("no memory for a socket") }
+            return socket
+        case .verified(let authority, let certificate):
+            guard let socket = amqp_ssl_socket_new(connection) else { throw .disconnected("no memory for a socket") }
+            amqp_ssl_socket_set_verify_peer(socket, 1)
+            amqp_ssl_socket_set_verify_hostname(socket, 1)
+            guard amqp_ssl_socket_set_ssl_versions(socket, AMQP_TLSv1_2, AMQP_TLSvLATEST) == AMQP_STATUS_OK.rawValue
+            else { throw .disconnected("the TLS library has no version 1.2 or later") }
+            guard amqp_ssl_socket_set_cacert(socket, authority) == AMQP_STATUS_OK.rawValue else {
+                throw .disconnected("can't use the authority's certificates in \(authority)")
+            }
+            if let certificate {
+                guard amqp_ssl_socket_set_key(socket, certificate, certificate) == AMQP_STATUS_OK.rawValue else {
+                    throw .disconnected("can't use the certificate and key in \(certificate)")
+                }
+            }
+            return socket
+        }
     }
 
     deinit {

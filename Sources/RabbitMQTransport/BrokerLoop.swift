@@ -84,7 +84,7 @@ final class BrokerLoop {
 
     private func connect() throws(BusError) {
         core.markBusy()
-        session = try AMQPSession(core.configuration, guardedBy: core.socketGuard)
+        session = try AMQPSession.open(core.configuration, guardedBy: core.socketGuard)
         lastReceived = .now
         core.setConnected()
         core.notice(.connected)

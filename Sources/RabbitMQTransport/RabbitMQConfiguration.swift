@@ -2,6 +2,13 @@ package import Primitives
 
 /// Where and as whom a ``RabbitMQConnection`` connects.
 package struct RabbitMQConfiguration: Sendable, Equatable {
+    package enum TransportSecurity: Sendable, Equatable {
+        case disabled
+        /// Encrypted; the broker's certificate must be signed by `authority` and name the host. `certificate` holds the
+        /// client's own, followed by its key. Both are paths, read for every connection.
+        case verified(authority: String, certificate: String?)
+    }
+
     package enum QueueType: String, Sendable {
         /// On one node, for speed.
         case classic
@@ -13,7 +20,8 @@ package struct RabbitMQConfiguration: Sendable, Equatable {
     package var port: Int
     package var vhost: String
     package var user: String
-    package var password: Secret
+    package var password: PasswordSource
+    package var transportSecurity: TransportSecurity
     /// How often both sides show that they live, in whole seconds. After two without a sign the connection is given up.
     package var heartbeat: Duration
     /// Shows in the broker's management.
@@ -29,8 +37,9 @@ package struct RabbitMQConfiguration: Sendable, Equatable {
     package var keepsMessages: Bool
 
     package init(
-        host: String, port: Int = 5672, vhost: String, user: String, password: Secret,
-        heartbeat: Duration = .seconds(5), connectionName: String, connectTimeout: Duration = .seconds(5),
+        host: String, port: Int = 5672, vhost: String, user: String, password: PasswordSource,
+        transportSecurity: TransportSecurity = .disabled, heartbeat: Duration = .seconds(5), connectionName: String,
+        connectTimeout: Duration = .seconds(5),
         declareTimeout: Duration = .seconds(30), backoff: Backoff = Backoff(), queueType: QueueType = .classic,
         keepsMessages: Bool = true
     ) {
@@ -41,6 +50,7 @@ package struct RabbitMQConfiguration: Sendable, Equatable {
         self.vhost = vhost
         self.user = user
         self.password = password
+        self.transportSecurity = transportSecurity
         self.heartbeat = heartbeat
         self.connectionName = connectionName
         self.connectTimeout = connectTimeout

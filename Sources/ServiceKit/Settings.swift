@@ -4,6 +4,14 @@ package import Primitives
 // One settings struct an executable, read once from a JSON file that `cellwright apply` writes. Secrets are separate
 // files of mode 0600, named by path, so that a settings file can be shown to anybody.
 
+/// How a connection is protected. Paths of files that are read anew for every connection.
+package struct TLSSettings: Codable, Sendable, Equatable {
+    /// Certificates of the authority by which the other side is verified.
+    package var authority: String
+    /// This process's own certificate, followed by its key.
+    package var certificate: String
+}
+
 /// Where a cell's database is.
 package struct DatabaseSettings: Codable, Sendable {
     /// A host name or address, or the directory of a Unix socket.
@@ -12,6 +20,8 @@ package struct DatabaseSettings: Codable, Sendable {
     package var name: String
     package var user: String
     package var passwordFile: String?
+    /// Plain when absent.
+    package var tls: TLSSettings?
 }
 
 /// Where a cell's virtual host is.
@@ -21,6 +31,8 @@ package struct BusSettings: Codable, Sendable {
     package var vhost: String
     package var user: String
     package var passwordFile: String
+    /// Plain when absent.
+    package var tls: TLSSettings?
 }
 
 /// Where a process tells how it is: `/healthz` and `/metrics`, loopback unless an operator says otherwise.
@@ -47,6 +59,8 @@ package struct APISettings: Codable, Sendable {
     }
 
     package var listen: Listen
+    /// Serves HTTPS with this certificate; plain HTTP when absent.
+    package var tls: TLSSettings?
     /// What links in answers begin with; nil builds them from the request's `Host` and `X-Forwarded-*`.
     package var publicURL: String?
     package var region: String
@@ -98,6 +112,8 @@ package struct ComputeSettings: Codable, Sendable {
     package var hypervisor: Hypervisor
     /// The image service, as this host reaches it: `http://10.77.0.2:8774/image`.
     package var imageURL: String
+    /// Certificates by which the image service is verified; the system's own when absent.
+    package var imageAuthority: String?
     package var stateDirectory: String
     package var ops: OpsSettings
     package var capacity: Capacity?
@@ -138,6 +154,12 @@ package enum SettingsFile {
         } catch {
             throw .invalid(path: path, detail: "\(error)")
         }
+    }
+
+    /// Passwords in a file, looked at now so that a missing one is told at the start, and again for every connection.
+    package static func password(at path: String) throws(SettingsError) -> PasswordSource {
+        _ = try secret(at: path)
+        return .file(path)
     }
 
     /// Reads a secret, without the line feed that editors leave at its end. Its content is in no error.

@@ -1,5 +1,4 @@
 import FoundationEssentials
-import Glibc
 import Primitives
 import Testing
 import Topology
@@ -16,8 +15,8 @@ import Topology
         #expect(value.reveal().allSatisfy { $0.isLetter || $0.isNumber || $0 == "-" || $0 == "_" })
         #expect(try store.value(.tokenKey) == value)
         #expect(try SecretStore(folder: "\(folder.path)/secrets").existing(.tokenKey) == value)
-        #expect(modeOf("\(folder.path)/secrets") == 0o700)
-        #expect(modeOf("\(folder.path)/secrets/token-key") == 0o600)
+        #expect(try modeOf("\(folder.path)/secrets") == 0o700)
+        #expect(try modeOf("\(folder.path)/secrets/token-key") == 0o600)
         #expect(try store.value(.user("admin")) != value)
     }
 
@@ -65,8 +64,7 @@ import Topology
         await #expect(throws: LabFailure.self) { try await cache.binary("cellwright-none") }
     }
 
-    private func modeOf(_ path: String) -> UInt32 {
-        var status = stat()
-        return stat(path, &status) == 0 ? status.st_mode & 0o7777 : 0
+    private func modeOf(_ path: String) throws -> Int {
+        try #require(try FileManager.default.attributesOfItem(atPath: path)[.posixPermissions] as? Int)
     }
 }

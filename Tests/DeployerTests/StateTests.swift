@@ -1,5 +1,4 @@
 import FoundationEssentials
-import Glibc
 import Testing
 
 @testable import Deployer
@@ -44,7 +43,7 @@ import Testing
         let path = "\(folder.path)/secret"
         #expect(try PrivateFile.update("a", at: path))
         #expect(try !PrivateFile.update("a", at: path))
-        #expect(modeOf(path) == 0o600)
+        #expect(try modeOf(path) == 0o600)
         #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path) == ["secret"])
     }
 
@@ -57,8 +56,7 @@ import Testing
                 == #"{"cell":"/north","host":"north-1","kind":"done","seconds":1.25,"title":"write /etc/x"}"#)
     }
 
-    private func modeOf(_ path: String) -> UInt32 {
-        var status = stat()
-        return stat(path, &status) == 0 ? status.st_mode & 0o7777 : 0
+    private func modeOf(_ path: String) throws -> Int {
+        try #require(try FileManager.default.attributesOfItem(atPath: path)[.posixPermissions] as? Int)
     }
 }

@@ -95,7 +95,7 @@ extension EndToEndTests {
                 RabbitMQConfiguration(
                     host: try bus.text("bus.host"), port: try bus.integer("bus.port"),
                     vhost: try vhost ?? bus.text("bus.vhost"), user: try bus.text("bus.user"),
-                    password: Secret(try SharedCloud.text(try bus.text("bus.passwordFile"))),
+                    password: .fixed(Secret(try SharedCloud.text(try bus.text("bus.passwordFile")))),
                     connectionName: "end-to-end test"))
         }
 

@@ -37,7 +37,8 @@ enum SharedCloud {
         return PostgresPool(
             PostgresConfiguration(
                 host: server.host, port: server.port, database: cell.resource, user: role?.resource ?? server.user,
-                password: Secret(try text(passwordFile)), applicationName: "end-to-end test", maximumConnections: 1,
+                password: .fixed(Secret(try text(passwordFile))), applicationName: "end-to-end test",
+                maximumConnections: 1,
                 waitLimit: .seconds(20), connectTimeout: .seconds(20)))
     }
 

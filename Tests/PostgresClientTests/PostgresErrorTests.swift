@@ -33,7 +33,7 @@ struct PostgresErrorTests {
 
     @Test func `the password is in no description of the configuration`() {
         let configuration = PostgresConfiguration(
-            host: "h", database: "d", user: "u", password: Secret("hunter2"), searchPath: ["a b", "c"])
+            host: "h", database: "d", user: "u", password: .fixed(Secret("hunter2")), searchPath: ["a b", "c"])
         var dumped = ""
         dump(configuration, to: &dumped)
         #expect(!"\(configuration)\(String(reflecting: configuration))\(dumped)".contains("hunter2"))

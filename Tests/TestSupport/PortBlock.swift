@@ -1,9 +1,9 @@
 import Glibc
 
-/// Four ports next to each other on 127.0.0.1 that no other test process takes: a lock file says whose they are for as
+/// Five ports next to each other on 127.0.0.1 that no other test process takes: a lock file says whose they are for as
 /// long as this process lives. Below the kernel's ephemeral ports, so no outgoing connection takes one either.
 struct PortBlock: Sendable {
-    static let count = 4
+    static let count = 5
     private static let range = 15_500..<15_600
 
     let first: Int

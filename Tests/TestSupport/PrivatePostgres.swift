@@ -73,8 +73,21 @@ package final class PrivatePostgres: Sendable {
         database: String, user: String = "postgres", password: Secret? = superuserPassword
     ) -> PostgresConfiguration {
         PostgresConfiguration(
-            host: "127.0.0.1", port: port, database: database, user: user, password: password,
+            host: "127.0.0.1", port: port, database: database, user: user, password: password.map { .fixed($0) },
             applicationName: "test", waitLimit: .seconds(20), connectTimeout: .seconds(20))
+    }
+
+    /// The same over TLS, with the server verified by the ``TestAuthority``.
+    package func secureConfiguration(database: String) throws -> PostgresConfiguration {
+        var configuration = tcpConfiguration(database: database)
+        configuration.transportSecurity = .verified(rootCertificate: try TestAuthority.shared().path)
+        return configuration
+    }
+
+    /// Has it show another certificate, to be followed by its key, without a restart. Only for a `separate()` server.
+    package func serve(_ certificate: Secret) throws(Failure) {
+        try Self.write(certificate.reveal(), to: "\(dataFolder)/server.pem", programs)
+        try programs.control(["-D", dataFolder, "reload"], within: folder)
     }
 
     /// Stops the server; every session ends. Only for a `separate()` server.
@@ -110,6 +123,7 @@ extension PrivatePostgres {
             let folder = try makeFolder(for: programs)
             let serverGuard = try ServerGuard(programs, folder: folder)
             try initialise(folder, programs)
+            try writeCertificate(folder, programs)
             return .success(try launch(folder, programs, serverGuard))
         } catch {
             return .failure(error)
@@ -140,6 +154,16 @@ extension PrivatePostgres {
         unlink("\(folder)/password")
     }
 
+    private static func writeCertificate(_ folder: String, _ programs: ServerPrograms) throws(Failure) {
+        do {
+            let certificate = try TestAuthority.shared().certificate(
+                "postgresql", addresses: TestAuthority.serverAddresses)
+            try write(certificate.reveal(), to: "\(folder)/data/server.pem", programs)
+        } catch {
+            throw Failure(description: "the server's certificate: \(error)")
+        }
+    }
+
     /// A port that was free a moment ago may be taken when the server comes to it, so this tries several.
     private static func launch(
         _ folder: String, _ programs: ServerPrograms, _ serverGuard: ServerGuard
@@ -151,6 +175,9 @@ extension PrivatePostgres {
                 listen_addresses = '127.0.0.1'
                 port = \(port)
                 unix_socket_directories = '\(folder)'
+                ssl = on
+                ssl_cert_file = 'server.pem'
+                ssl_key_file = 'server.pem'
                 fsync = off
                 full_page_writes = off
                 max_connections = 100

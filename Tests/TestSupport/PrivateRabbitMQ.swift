@@ -35,7 +35,17 @@ package final class PrivateRabbitMQ: Sendable {
         ) -> RabbitMQConfiguration {
             RabbitMQConfiguration(
                 host: "127.0.0.1", port: broker.port, vhost: self.name, user: user ?? self.user,
-                password: password ?? self.password, heartbeat: heartbeat, connectionName: name)
+                password: .fixed(password ?? self.password), heartbeat: heartbeat, connectionName: name)
+        }
+
+        /// The same over TLS, with a certificate of the client's own.
+        package func secureConfiguration(heartbeat: Duration = .seconds(5)) throws -> RabbitMQConfiguration {
+            let authority = try TestAuthority.shared()
+            var configuration = configuration(heartbeat: heartbeat)
+            configuration.port = broker.securePort
+            configuration.transportSecurity = .verified(
+                authority: authority.path, certificate: try authority.file("client-\(name)"))
+            return configuration
         }
 
         /// Adds a user with the same password.
@@ -72,6 +82,8 @@ package final class PrivateRabbitMQ: Sendable {
     private static let administrator = "administrator"
 
     package let port: Int
+    /// Where it speaks TLS, with those who show a certificate of the ``TestAuthority``.
+    package let securePort: Int
     package let folder: String
     private let managementPort: Int
     private let administratorPassword: Secret
@@ -87,11 +99,25 @@ package final class PrivateRabbitMQ: Sendable {
         self.folder = folder
         port = ports.first
         managementPort = ports.first + 1
+        securePort = ports.first + 4
+        let authority = try TestAuthority.shared()
+        let certificate = "\(folder)/server.pem"
+        try Data(
+            try authority.certificate("broker", addresses: TestAuthority.serverAddresses).reveal().utf8
+        ).write(to: URL(filePath: certificate))
         administratorPassword = Secret(SystemIDSource().uuid().uuidString)
         let settings = """
             loopback_users = none
             default_user = \(Self.administrator)
             default_pass = \(administratorPassword.reveal())
+            listeners.ssl.default = 127.0.0.1:\(securePort)
+            ssl_options.cacertfile = \(authority.path)
+            ssl_options.certfile = \(certificate)
+            ssl_options.keyfile = \(certificate)
+            ssl_options.verify = verify_peer
+            ssl_options.fail_if_no_peer_cert = true
+            ssl_options.versions.1 = tlsv1.3
+            ssl_options.versions.2 = tlsv1.2
             management.tcp.ip = 127.0.0.1
             management.tcp.port = \(managementPort)
             management_agent.disable_metrics_collector = true

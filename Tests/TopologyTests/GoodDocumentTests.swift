@@ -76,7 +76,7 @@ struct GoodDocumentTests {
         #expect(
             topology.hosts.map(\.reachableAt)
                 == ["192.0.2.1", "h1.example.org", "h2.example.org", "198.51.100.7", "198.51.100.8"])
-        #expect(topology.publicURL == "http://192.0.2.1:8774")
+        #expect(topology.publicURL == "https://192.0.2.1:8774")
     }
 
     @Test("a lab gives addresses in order, and never takes one away when hosts are added")

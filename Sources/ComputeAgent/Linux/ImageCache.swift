@@ -6,6 +6,7 @@ import FoundationEssentials
 import ImageInspector
 package import NIOCore
 import NIOHTTP1
+import NIOSSL
 import Primitives
 import SystemPackage
 import _NIOFileSystem
@@ -22,12 +23,15 @@ package struct ImageCache: Sendable {
     private let directory: String
     /// The image service: `http://10.77.0.2:8774/image`.
     private let imageURL: String
+    /// Path of the certificates by which it is verified; `nil` for the system's own.
+    private let authority: String?
     private let turns = InstanceQueues()
     private let fetches = Bulkhead(name: "image fetches", limit: Self.fetchLimit, waiting: 10_000)
 
-    package init(directory: String, imageURL: String) {
+    package init(directory: String, imageURL: String, authority: String? = nil) {
         self.directory = directory
         self.imageURL = imageURL
+        self.authority = authority
     }
 
     package struct CachedImage: Sendable, Equatable {
@@ -73,9 +77,28 @@ package struct ImageCache: Sendable {
     }
 
     private func download(_ image: ImageReference, _ ticket: ImageTicket, to path: String) async throws {
+        guard let authority else { return try await download(image, ticket, to: path, with: HTTPClient.shared) }
+        // A client for one image: the authority's file may have been replaced since the last.
+        var security = TLSConfiguration.makeClientConfiguration()
+        security.trustRoots = .file(authority)
+        security.minimumTLSVersion = .tlsv12
+        let client = HTTPClient(
+            eventLoopGroupProvider: .singleton, configuration: .init(tlsConfiguration: security))
+        do {
+            try await download(image, ticket, to: path, with: client)
+        } catch {
+            try await client.shutdown()
+            throw error
+        }
+        try await client.shutdown()
+    }
+
+    private func download(
+        _ image: ImageReference, _ ticket: ImageTicket, to path: String, with client: HTTPClient
+    ) async throws {
         var request = HTTPClientRequest(url: "\(imageURL)/v2/images/\(image.id)/file")
         request.headers.add(name: "X-Image-Ticket", value: ticket.token)
-        let response = try await HTTPClient.shared.execute(request, timeout: Self.fetchTimeLimit)
+        let response = try await client.execute(request, timeout: Self.fetchTimeLimit)
         guard response.status == .ok else {
             let isPermanent = [.notFound, .gone, .unauthorized, .forbidden].contains(response.status)
             throw GuestFailure(

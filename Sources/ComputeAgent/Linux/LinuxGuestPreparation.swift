@@ -22,10 +22,10 @@ package struct LinuxGuestPreparation: GuestPreparation {
     private let images: ImageCache
     private let network: HostNetwork
 
-    package init(directory: String, imageURL: String, commands: any HostCommands) {
+    package init(directory: String, imageURL: String, imageAuthority: String? = nil, commands: any HostCommands) {
         self.directory = directory
         self.commands = commands
-        images = ImageCache(directory: directory + "/images", imageURL: imageURL)
+        images = ImageCache(directory: directory + "/images", imageURL: imageURL, authority: imageAuthority)
         network = HostNetwork(commands: commands, directory: directory + "/networks")
     }
 

@@ -40,7 +40,7 @@ struct ActionPerformer: Sendable {
         case .packages, .account, .directory, .file, .unit, .gate: try await onHost(action, specification)
         case .databaseRole, .database, .schema: try await onDatabase(specification)
         case .brokerVhost, .brokerAdministrator, .brokerUser, .brokerPermissions: try await onBroker(specification)
-        case .cellMapping(let mapping): try await map(mapping)
+        case .cellMapping(let mapping): try await map(mapping, passwords: [try secrets.value(mapping.password)])
         case .hostQueue(let host, let path, let computeHost):
             try await tool(
                 .supervisor, ["host", "put"], on: host, configuration: path,
@@ -111,10 +111,7 @@ struct ActionPerformer: Sendable {
     private func onDatabase(_ specification: ResourceSpecification) async throws {
         switch specification {
         case .databaseRole(let server, let name, let password):
-            let (connection, script) = try access.database(server)
-            try await connection.check(
-                "make database role \(name)",
-                script.makeRole(name, password: try secrets.value(password), salt: Self.salt(bytes: 16)))
+            try await makeRole(name, on: server, password: try secrets.value(password))
         case .database(let server, let name, let owner):
             let (connection, script) = try access.database(server)
             try await connection.check("make database \(name)", script.makeDatabase(name, owner: owner))
@@ -141,16 +138,44 @@ struct ActionPerformer: Sendable {
         case .brokerVhost(let server, let name):
             try await ask(server, [BrokerAdministration.createVHost(name)], what: "make virtual host \(name)")
         case .brokerUser(let server, let user):
-            let salt = Self.salt(bytes: 4).reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
-            let hash = BrokerAdministration.PasswordHash(try secrets.value(user.secret), salt: salt)
-            try await ask(
-                server, [BrokerAdministration.createUser(user.name, password: hash)],
-                what: "make broker user \(user.name)")
+            try await makeUser(user, on: server, password: try secrets.value(user.secret))
         case .brokerPermissions(let server, let vhost, let user):
             try await ask(
                 server, BrokerAdministration.grant(user.permissions, to: user.name, vhost: vhost),
                 what: "permit broker user \(user.name)")
         default: preconditionFailure("not about a broker")
+        }
+    }
+
+    private func makeRole(
+        _ name: String, on server: ResourceSpecification.DatabaseServer, password: Secret
+    ) async throws {
+        let (connection, script) = try access.database(server)
+        try await connection.check(
+            "make database role \(name)", script.makeRole(name, password: password, salt: Self.salt(bytes: 16)))
+    }
+
+    private func makeUser(
+        _ user: ProcessLayout.BrokerUser, on server: ResourceSpecification.BrokerServer, password: Secret
+    ) async throws {
+        let salt = Self.salt(bytes: 4).reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
+        let hash = BrokerAdministration.PasswordHash(password, salt: salt)
+        try await ask(
+            server, [BrokerAdministration.createUser(user.name, password: hash)],
+            what: "make broker user \(user.name)")
+    }
+
+    /// Has a server take a new password. Sessions that are open stay.
+    func give(_ password: Secret, to holder: SecretRotation.Holder) async throws {
+        switch holder {
+        case .database(.embedded(let server), let role):
+            try await makeRole(role, on: .embedded(server), password: password)
+        case .database(.existing(let server), let role):
+            try await makeRole(role, on: .existing(server), password: password)
+        case .broker(.embedded(let server), let user):
+            try await makeUser(user, on: .embedded(server), password: password)
+        case .broker(.existing(let server), let user):
+            try await makeUser(user, on: .existing(server), password: password)
         }
     }
 
@@ -183,15 +208,19 @@ struct ActionPerformer: Sendable {
             what, "\(call) <<'CELLWRIGHT'\n\(text)\nCELLWRIGHT", timeout: timeout)
     }
 
-    private func map(_ mapping: ResourceSpecification.CellMapping) async throws {
+    /// - Parameter passwords: the parent's in the child's virtual host: the one that is valid, then the one that will be.
+    func map(_ mapping: ResourceSpecification.CellMapping, passwords: [Secret]) async throws {
         let bus = mapping.bus
+        guard let password = passwords.first else { return }
         try await tool(
             .supervisor, ["cell", "put"], on: mapping.host, configuration: mapping.parentConfigurationPath,
             input: .object([
                 "path": .string(mapping.child.description), "name": .string(mapping.child.name),
                 "bus": .object([
                     "host": .string(bus.host), "port": .integer(Int64(bus.port)), "vhost": .string(bus.vhost),
-                    "user": .string(bus.user), "password": .string(try secrets.value(mapping.password).reveal()),
+                    "user": .string(bus.user), "password": .string(password.reveal()),
+                    "nextPassword": passwords.dropFirst().first.map { .string($0.reveal()) } ?? .null,
+                    "tls": .bool(bus.tls != nil),
                 ]),
             ]), what: "map cell \(mapping.child)")
     }
@@ -230,7 +259,7 @@ struct ActionPerformer: Sendable {
         let passwords = UserPasswords(settings: settings, secrets: secrets)
         let name = BootstrapDocument.administratorName
         return try await CloudClient.login(
-            url: settings.topology.publicURL, user: name,
+            url: settings.topology.publicURL, authority: settings.authorityPath, user: name,
             password: try passwords.password(of: passwords.administrator), project: name)
     }
 

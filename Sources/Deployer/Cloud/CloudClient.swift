@@ -31,16 +31,19 @@ package struct CloudClient: Sendable {
 
     private let url: String
     private let token: Secret
+    private let authority: String?
 
-    private init(url: String, token: Secret) {
+    private init(url: String, token: Secret, authority: String?) {
         self.url = url
         self.token = token
+        self.authority = authority
     }
 
     /// Logs in.
+    /// - Parameter authority: path of the certificates by which the API is verified; `nil` for the system's own.
     /// - Throws: ``Failure``, with status 401 when the user or the password is not known.
     package static func login(
-        url: String, user: String, password: Secret, project: String
+        url: String, authority: String?, user: String, password: Secret, project: String
     ) async throws -> CloudClient {
         let domain = JSONValue.object(["id": .string("default")])
         let body = JSONValue.object([
@@ -56,12 +59,12 @@ package struct CloudClient: Sendable {
                 "scope": .object(["project": .object(["name": .string(project), "domain": domain])]),
             ])
         ])
-        let answer = try await CloudClient(url: url, token: Secret(""))
+        let answer = try await CloudClient(url: url, token: Secret(""), authority: authority)
             .send(.post, "/identity/v3/auth/tokens", body: body)
         guard !answer.subjectToken.isEmpty else {
             throw Failure(request: "POST /identity/v3/auth/tokens", status: answer.status, detail: "no token in it")
         }
-        return CloudClient(url: url, token: Secret(answer.subjectToken))
+        return CloudClient(url: url, token: Secret(answer.subjectToken), authority: authority)
     }
 
     /// The JSON answer of a request.
@@ -94,7 +97,7 @@ package struct CloudClient: Sendable {
         do {
             let path = "/image/v2/images/\(id)/file"
             let settings = Self.settings(
-                .put, url: url + path, token: token,
+                .put, url: url + path, token: token, authority: authority,
                 lines: [
                     "upload-file = \(Self.quoted(file))", "header = \"content-type: application/octet-stream\"",
                 ])
@@ -113,7 +116,7 @@ package struct CloudClient: Sendable {
             let text = String(decoding: try encoder.encode(body), as: UTF8.self)
             lines = ["header = \"content-type: application/json\"", "data-binary = \(Self.quoted(text))"]
         }
-        let settings = Self.settings(method, url: url + path, token: token, lines: lines)
+        let settings = Self.settings(method, url: url + path, token: token, authority: authority, lines: lines)
         return try await curl(settings, request: "\(method.rawValue) \(path)", timeout: Self.timeout)
     }
 
@@ -134,12 +137,15 @@ package struct CloudClient: Sendable {
     }
 
     /// A configuration for curl: read from standard input, so that tokens and passwords are nobody's arguments.
-    static func settings(_ method: Method, url: String, token: Secret, lines: [String]) -> String {
+    static func settings(
+        _ method: Method, url: String, token: Secret, authority: String? = nil, lines: [String]
+    ) -> String {
         var all = [
             "silent", "show-error", "request = \"\(method.rawValue)\"", "url = \(quoted(url))",
             "header = \"accept: application/json\"", "header = \"expect:\"", "connect-timeout = 3",
             #"write-out = "\n%{http_code} %header{x-subject-token}""#,
         ]
+        if let authority { all.append("cacert = \(quoted(authority))") }
         if !token.reveal().isEmpty { all.append("header = \(quoted("x-auth-token: \(token.reveal())"))") }
         return (all + lines).joined(separator: "\n") + "\n"
     }

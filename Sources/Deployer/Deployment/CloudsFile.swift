@@ -11,7 +11,8 @@ enum CloudsFile {
     }
 
     /// - Parameter url: where users reach the API.
-    static func text(_ logins: [Login], url: String, region: String) -> String {
+    /// - Parameter authority: path of the certificates by which clients verify the API; `nil` for the system's own.
+    static func text(_ logins: [Login], url: String, region: String, authority: String? = nil) -> String {
         let entries = logins.map { login in
             """
               \(quoted(login.cloud)):
@@ -26,7 +27,7 @@ enum CloudsFile {
                 identity_api_version: 3
                 interface: public
 
-            """
+            """ + (authority.map { "    cacert: \(quoted($0))\n" } ?? "")
         }
         return "# Written by cellwright apply; changes are overwritten.\nclouds:\n" + entries.joined()
     }

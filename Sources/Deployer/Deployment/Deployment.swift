@@ -120,18 +120,49 @@ package struct Deployment: Sendable {
     }
 
     /// Digests of our executables and secrets. When `creating`, missing secrets are made; else they count as empty.
-    private func inputs(creating: Bool) async throws -> DesiredState.Inputs {
+    func inputs(creating: Bool) async throws -> DesiredState.Inputs {
         let layout = ProcessLayout(settings.topology)
         let names = Set(layout.processes.map(\.binary)).sorted()
         let binaries = binaries
+        let ending = try completeCertificates(layout, creating: creating)
         let digests = try await parallelMap(names, limit: 2) { try await binaries.binary($0).digest }
         var values: [SecretName: String] = [:]
         for name in layout.secrets {
             let secret = creating ? try secrets.value(name) : try secrets.existing(name)
             values[name] = secret.map { Digest.of($0.reveal() + "\n") }
         }
+        for name in [.authority] + layout.certificates.map(\.name) where !ending.other.contains(name) {
+            values[name] = try secrets.existing(name).map { Digest.of($0.reveal() + "\n") }
+        }
         return DesiredState.Inputs(
-            binaries: Dictionary(uniqueKeysWithValues: zip(names, digests)), secrets: values)
+            binaries: Dictionary(uniqueKeysWithValues: zip(names, digests)), secrets: values, ending: ending.days)
+    }
+
+    /// Makes certificates when `creating`; else tells which an apply would renew, with their days left, and which it
+    /// would make anew because they no longer fit.
+    private func completeCertificates(
+        _ layout: ProcessLayout, creating: Bool
+    ) throws -> (days: [SecretName: Int], other: Set<SecretName>) {
+        if creating {
+            try certificates.complete(layout.certificates)
+            return ([:], [])
+        }
+        var days: [SecretName: Int] = [:]
+        var other: Set<SecretName> = []
+        for (name, state) in try certificates.states(of: layout.certificates) {
+            switch state {
+            case .ending(let left): days[name] = left
+            case .other: other.insert(name)
+            case .missing, .good: break
+            }
+        }
+        return (days, other)
+    }
+
+    var certificates: CertificateStore {
+        CertificateStore(
+            secrets: secrets, cloud: settings.topology.name, settings: settings.topology.certificates,
+            now: wallClock.now())
     }
 
     private func writeClouds() throws {
@@ -144,7 +175,8 @@ package struct Deployment: Sendable {
             CloudsFile.Login(
                 cloud: cloud, user: user.name, project: user.project, password: try passwords.password(of: user))
         }
-        let text = CloudsFile.text(logins, url: topology.publicURL, region: topology.region)
+        let text = CloudsFile.text(
+            logins, url: topology.publicURL, region: topology.region, authority: settings.authorityPath)
         if try PrivateFile.update(text, at: settings.cloudsPath) {
             reporter.report(ProgressEvent(.done, "write \(settings.cloudsPath)"))
         }

@@ -34,6 +34,11 @@ package struct DeploymentSettings: Sendable {
     package var cloudsPath: String { "\(stateFolder)/clouds.yaml" }
     package var labFolder: String { "\(stateFolder)/lab" }
 
+    /// Certificates by which the cloud's API is verified; `nil` without TLS, when a client uses its system's own.
+    package var authorityPath: String? {
+        topology.usesTLS ? "\(secretsFolder)/\(SecretName.authority)" : nil
+    }
+
     /// The lab that the topology asks for; `nil` when its hosts are machines.
     package var lab: LabSpecification? {
         guard let lab = topology.lab else { return nil }

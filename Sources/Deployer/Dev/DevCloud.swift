@@ -246,7 +246,7 @@ package struct DevCloud: Sendable {
     private func administrator() async throws -> CloudClient {
         let admin = BootstrapDocument.administratorName
         return try await CloudClient.login(
-            url: layout.url, user: admin, password: try administratorPassword(), project: admin)
+            url: layout.url, authority: nil, user: admin, password: try administratorPassword(), project: admin)
     }
 
     private func writeCloudsFile() throws {

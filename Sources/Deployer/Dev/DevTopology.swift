@@ -20,6 +20,7 @@ extension Topology {
         }
         var result = self
         result.lab = nil
+        result.tls = .off
         result.api = API(hosts: [Self.devMachine], listenAddress: "127.0.0.1")
         result.machines = [Host(name: Self.devMachine, address: "127.0.0.1")]
         result.root = visit(root)

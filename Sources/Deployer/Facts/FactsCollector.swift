@@ -121,9 +121,10 @@ struct FactsCollector: Sendable {
                 "read cell mappings", script.query(Self.mappingQuery, database: name), timeout: Self.probeTimeout)
             for line in output.lines {
                 let fields = line.split(separator: "\t", omittingEmptySubsequences: false).map(String.init)
-                guard fields.count == 6, fields[0] == "cell", let path = CellPath(fields[1]) else { continue }
+                guard fields.count == 7, fields[0] == "cell", let path = CellPath(fields[1]) else { continue }
                 found[.init(.cellMapping, cell: path, name: path.name)] = .present([
                     "path": fields[1], "host": fields[2], "port": fields[3], "vhost": fields[4], "user": fields[5],
+                    "tls": fields[6] == "true" ? "yes" : "no",
                 ])
             }
         }
@@ -133,7 +134,7 @@ struct FactsCollector: Sendable {
     static let mappingQuery = """
         select to_regclass('directory.cells') is not null as mapped \\gset
         \\if :mapped
-        select 'cell', path, bus->>'host', bus->>'port', bus->>'vhost', bus->>'user' from directory.cells;
+        select 'cell', path, bus->>'host', bus->>'port', bus->>'vhost', bus->>'user', coalesce(bus->>'tls', 'false') from directory.cells;
         \\endif
         """
 
@@ -205,7 +206,8 @@ struct FactsCollector: Sendable {
         do {
             let name = BootstrapDocument.administratorName
             let client = try await CloudClient.login(
-                url: settings.topology.publicURL, user: name, password: password, project: name)
+                url: settings.topology.publicURL, authority: settings.authorityPath, user: name, password: password,
+                project: name)
             return try await CloudProbe(client: client, desired: objects).observations()
         } catch is CloudClient.Failure {
             return [:]

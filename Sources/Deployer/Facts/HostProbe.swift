@@ -9,7 +9,8 @@ struct HostProbe: Sendable {
 
     /// Folders of ours; what is in them is ours, too.
     static let folders = [
-        ProcessLayout.Paths.configuration, ProcessLayout.Paths.secrets, "/usr/lib/cellwright",
+        ProcessLayout.Paths.configuration, ProcessLayout.Paths.secrets, ProcessLayout.Paths.certificates,
+        "/usr/lib/cellwright",
         ProcessLayout.Paths.binaries, ProcessLayout.Paths.state, ProcessLayout.Paths.images,
         ProcessLayout.Paths.computeState,
     ]
@@ -105,7 +106,7 @@ struct HostProbe: Sendable {
             return """
                 printf 'gate\t%s\t' \(ShellQuoting.quoted(resource.id.name))
                 curl --silent --max-time 2 --output /dev/null --write-out '%{http_code}\\n' \
-                \(HostScript.healthURL(endpoint)) || true
+                \(HostScript.healthArguments(endpoint)) || true
                 """
         }.joined(separator: "\n")
     }

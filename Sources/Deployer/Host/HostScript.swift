@@ -172,7 +172,7 @@ enum HostScript {
         last=
         for i in $(seq \(seconds * 5)); do
           last=$(curl --silent --show-error --max-time 2 --output /dev/null --write-out '%{http_code}' \
-        \(healthURL(endpoint)) 2>&1) && [ "$last" = 200 ] && exit 0
+        \(healthArguments(endpoint)) 2>&1) && [ "$last" = 200 ] && exit 0
           sleep 0.2
         done
         echo "no healthy answer from \(healthURL(endpoint)): $last" >&2
@@ -187,7 +187,13 @@ enum HostScript {
 
     static func healthURL(_ endpoint: ProcessConfiguration.Endpoint) -> String {
         let host = endpoint.host == "0.0.0.0" ? "127.0.0.1" : endpoint.host
-        return "http://\(host):\(endpoint.port)/healthz"
+        return "\(endpoint.authority == nil ? "http" : "https")://\(host):\(endpoint.port)/healthz"
+    }
+
+    /// The end of a `curl` call.
+    static func healthArguments(_ endpoint: ProcessConfiguration.Endpoint) -> String {
+        let trust = endpoint.authority.map { "--cacert \(ShellQuoting.quoted($0)) " } ?? ""
+        return trust + healthURL(endpoint)
     }
 
     static func words(_ list: [String]) -> String { list.map(ShellQuoting.quoted).joined(separator: " ") }

@@ -30,6 +30,15 @@ package struct SecretStore: Sendable {
         return Secret(try FileSystem.text(path(name)).trimmed)
     }
 
+    /// Gives it this value from now on.
+    package func set(_ name: SecretName, _ secret: Secret) throws {
+        try FileSystem.makeFolder(folder)
+        try PrivateFile.write(secret.reveal().trimmed + "\n", to: path(name))
+    }
+
+    /// Where it is kept.
+    package func path(_ name: SecretName) -> String { "\(folder)/\(name)" }
+
     package func remove(_ name: SecretName) throws { try FileSystem.remove(path(name)) }
 
     /// A value from where the topology says. Files are relative to `folder`.
@@ -66,8 +75,6 @@ package struct SecretStore: Sendable {
                     }
                 }))
     }
-
-    private func path(_ name: SecretName) -> String { "\(folder)/\(name)" }
 }
 
 package struct SecretFailure: Error, Sendable, Equatable, CustomStringConvertible {

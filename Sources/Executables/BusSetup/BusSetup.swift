@@ -11,13 +11,17 @@ package enum BusSetup {
     package static func open(
         _ settings: BusSettings, name: String, part: String = "bus", shell: ProcessShell
     ) throws -> RabbitMQConnection {
-        let password = try SettingsFile.secret(at: settings.passwordFile)
+        let password = try SettingsFile.password(at: settings.passwordFile)
         let configuration = RabbitMQConfiguration(
             host: settings.host, port: settings.port, vhost: settings.vhost, user: settings.user, password: password,
-            connectionName: name, keepsMessages: false)
+            transportSecurity: security(settings.tls), connectionName: name, keepsMessages: false)
         let connection = try open(configuration, logger: shell.logger)
         shell.health.watch(part) { connection.isConnected ? .up : .down("not connected to the message broker") }
         return connection
+    }
+
+    static func security(_ tls: TLSSettings?) -> RabbitMQConfiguration.TransportSecurity {
+        tls.map { .verified(authority: $0.authority, certificate: $0.certificate) } ?? .disabled
     }
 
     /// The same without health: for connections that come and go, such as a parent's to its children.

@@ -7,10 +7,14 @@ package enum DatabaseSetup {
     package static func open(
         _ settings: DatabaseSettings, name: String, connections: Int = 4
     ) throws(SettingsError) -> PostgresPool {
-        let password = try settings.passwordFile.map { path throws(SettingsError) in try SettingsFile.secret(at: path) }
+        let password = try settings.passwordFile.map { path throws(SettingsError) in try SettingsFile.password(at: path)
+        }
         return PostgresPool(
             PostgresConfiguration(
                 host: settings.host, port: settings.port, database: settings.name, user: settings.user,
-                password: password, applicationName: name, maximumConnections: connections))
+                password: password,
+                transportSecurity: settings.tls.map {
+                    .verified(rootCertificate: $0.authority, certificate: $0.certificate)
+                } ?? .preferred, applicationName: name, maximumConnections: connections))
     }
 }

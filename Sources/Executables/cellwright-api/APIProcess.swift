@@ -29,9 +29,10 @@ struct APIProcess {
         let identity = try IdentityParts(settings, pool)
         let networks = PostgresNetworkStore(pool: pool, ids: SystemIDSource())
         let root = PostgresRootStore(pool: pool, ports: .network(networks))
-        let router = ChildRouter(sender: "api", ids: SystemIDSource(), wallClock: SystemWallClock()) { mapping in
-            ChildConnection.open(mapping, name: "api", logger: shell.logger)
-        }
+        let children = ChildConnections(name: "api", tls: settings.bus.tls, logger: shell.logger)
+        let router = ChildRouter(
+            sender: "api", ids: SystemIDSource(), wallClock: SystemWallClock(), renew: { children.renew($0) },
+            connect: { children.open($0) })
         let images = PostgresImageRepository(pool: pool)
         let imageStore = try ImageStore(folder: FilePath(settings.imageDirectory))
         let tickets = ImageTicketSigner(key: identity.key, clock: SystemWallClock())
@@ -58,7 +59,8 @@ struct APIProcess {
         let metrics = shell.metrics
         let server = HTTPServer(
             configuration: HTTPServerConfiguration(
-                host: settings.listen.host, port: settings.listen.port, publicURL: settings.publicURL),
+                host: settings.listen.host, port: settings.listen.port, publicURL: settings.publicURL,
+                certificateFile: settings.tls?.certificate),
             services: services,
             operations: OperationsEndpoints(
                 health: {

@@ -51,7 +51,9 @@ struct ComputeProcess {
             }
             let driver = LibvirtHypervisor(.init(uri: settings.hypervisor.uri ?? "qemu:///system", virtType: virtType))
             let preparation = LinuxGuestPreparation(
-                directory: settings.stateDirectory, imageURL: settings.imageURL, commands: SystemCommands())
+                directory: settings.stateDirectory, imageURL: settings.imageURL,
+                imageAuthority: settings.imageAuthority,
+                commands: SystemCommands())
             return (driver, preparation)
         default:
             throw ValidationError("hypervisor.driver: `\(settings.hypervisor.driver)` is not libvirt or simulated")

@@ -36,10 +36,10 @@ struct SupervisorProcess {
     }
 
     private func root(_ pool: PostgresPool, _ shell: ProcessShell) -> RootSupervisor {
-        let router = ChildRouter(sender: "supervisor@/", ids: SystemIDSource(), wallClock: SystemWallClock()) {
-            mapping in
-            ChildConnection.open(mapping, name: "supervisor@/", logger: shell.logger)
-        }
+        let children = ChildConnections(name: "supervisor@/", tls: settings.bus.tls, logger: shell.logger)
+        let router = ChildRouter(
+            sender: "supervisor@/", ids: SystemIDSource(), wallClock: SystemWallClock(),
+            renew: { children.renew($0) }, connect: { children.open($0) })
         return RootSupervisor(
             store: PostgresRootStore(
                 pool: pool, ports: .network(PostgresNetworkStore(pool: pool, ids: SystemIDSource()))), router: router,

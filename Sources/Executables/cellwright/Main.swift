@@ -13,6 +13,7 @@ struct Cellwright: AsyncParsableCommand {
         version: ProcessShell.version,
         subcommands: [
             ValidateCommand.self, PlanCommand.self, ApplyCommand.self, StatusCommand.self, DestroyCommand.self,
+            RotateCommand.self,
             LabCommand.self, DevCommand.self,
         ])
 }

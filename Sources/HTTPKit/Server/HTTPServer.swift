@@ -12,6 +12,8 @@ package struct HTTPServerConfiguration: Sendable {
     package var port: Int
     /// What links begin with, without a slash at the end. Nil builds them from `X-Forwarded-*` and `Host`.
     package var publicURL: String?
+    /// Path of the certificate followed by its key: then the server speaks HTTPS, else HTTP.
+    package var certificateFile: String?
     /// Connections at once; more wait in the backlog.
     package var connectionLimit = 2048
     /// A connection without a request for this long is closed.
@@ -19,15 +21,18 @@ package struct HTTPServerConfiguration: Sendable {
     /// Requests that still run this long after a stop was asked for are cancelled.
     package var drainLimit: Duration = .seconds(6)
 
-    package init(host: String, port: Int, publicURL: String? = nil) {
+    package init(host: String, port: Int, publicURL: String? = nil, certificateFile: String? = nil) {
         self.host = host
         self.port = port
+        self.certificateFile = certificateFile
         var url = publicURL
         while url?.hasSuffix("/") == true { url?.removeLast() }
         self.publicURL = url
     }
 
-    var fallbackURL: String { "http://\(host.contains(":") ? "[\(host)]" : host):\(port)" }
+    var fallbackURL: String {
+        "\(certificateFile == nil ? "http" : "https")://\(host.contains(":") ? "[\(host)]" : host):\(port)"
+    }
 }
 
 /// Serves all REST services on one port until it is told to stop: then it takes no new connection, finishes what it has
@@ -54,7 +59,11 @@ package struct HTTPServer: Service {
                 maxHeaderFieldSize: Self.headerLimit, maxHeaderListSize: Self.headerLimit, maxHeaderFieldCount: 100))
         application = Application(
             responder: responder,
-            server: .http1(configuration: channel),
+            server: HTTPServerBuilder { responder in
+                let plain = HTTP1Channel(responder: responder, configuration: channel)
+                guard let path = configuration.certificateFile else { return plain }
+                return SecureChannel(base: plain, certificate: try ServerCertificate(path: path))
+            },
             configuration: ApplicationConfiguration(
                 address: .hostname(configuration.host, port: configuration.port),
                 availableConnectionsDelegate: MaximumAvailableConnections(configuration.connectionLimit)),

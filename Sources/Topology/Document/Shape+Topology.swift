@@ -7,6 +7,7 @@ extension Shape {
         case .topology: topology
         case .lab: lab
         case .api: api
+        case .certificates: certificates
         case .root: root
         case .cell: cell
         case .host: host
@@ -42,6 +43,7 @@ extension Shape {
                 .tls, .choice(Topology.TLSMode.allCases.map(\.rawValue)),
                 "Encrypt connections. auto unless given: on when anything listens or is reached off loopback."),
             .optional(.api, .shape(.api), "Where the REST services answer."),
+            .optional(.certificates, .shape(.certificates), "How long certificates last."),
             .optional(.services, .shape(.services), "Which services are the cloud's own. All unless given."),
             .optional(.defaults, .shape(.defaults), "What hosts have unless they or their cell say otherwise."),
             .optional(.hosts, .list(hostEntry), "Machines outside the cells, for control planes."),
@@ -72,6 +74,18 @@ extension Shape {
             .optional(
                 .port, .integer(ports), "The one port of all services. \(Topology.API.defaultPort) unless given."),
             .optional(.publicURL, .text(.webURL), "What users are told. Made of host and port unless given."),
+        ])
+
+    private static let certificates = Shape(
+        "certificates", "How long the certificates of processes and servers last. The tool makes and renews them.",
+        [
+            .optional(
+                .validDays, .integer(1...3650),
+                "Days from making to end. \(Topology.CertificateSettings.defaultValidDays) unless given."),
+            .optional(
+                .renewDays, .integer(0...3650),
+                "An apply renews what has at most so many days left. \(Topology.CertificateSettings.defaultRenewDays) unless given."
+            ),
         ])
 
     private static let root = Shape(

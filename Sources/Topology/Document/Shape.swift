@@ -2,7 +2,7 @@
 struct Shape: Sendable {
     /// Name of the shape; also its definition's in the JSON Schema.
     enum Name: String, Sendable, CaseIterable {
-        case topology, lab, api, root, cell, host, defaults, ssh, hypervisor, capacity, database, broker
+        case topology, lab, api, certificates, root, cell, host, defaults, ssh, hypervisor, capacity, database, broker
         case existingDatabase, existingBroker, services, existingService, bootstrap, project, quota, user, flavor,
             image, network
     }

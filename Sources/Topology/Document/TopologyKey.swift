@@ -2,7 +2,7 @@
 enum TopologyKey: String, Sendable, CaseIterable {
     case address, api, apiVersion, availabilityZone
     case bootstrap, broker
-    case capacity, cells, cidr, control
+    case capacity, cells, certificates, cidr, control
     case database, defaults, description, diskFormat, diskGiB, dns, driver
     case existing
     case file, flavors
@@ -16,11 +16,11 @@ enum TopologyKey: String, Sendable, CaseIterable {
     case name, network, networks
     case passwordEnv, passwordFile, port, ports, project, projects, publicURL
     case quota
-    case region, roles, root
+    case region, renewDays, roles, root
     case services, shared, ssh
     case tls
     case uri, url, user, users
-    case vcpus, virtType
+    case validDays, vcpus, virtType
 }
 
 /// The same for other modules' tests and tools.

@@ -55,7 +55,11 @@ struct TopologyReader {
         problems += bootstrap.problems + servers.problems
         return Topology(
             name: node[.name]?.text ?? "", region: node[.region]?.text ?? Topology.defaultRegion, lab: lab,
-            tls: node[.tls]?.choice() ?? .auto, api: api, services: services,
+            tls: node[.tls]?.choice() ?? .auto,
+            certificates: .init(
+                validDays: node[.certificates]?[.validDays]?.integer ?? Topology.CertificateSettings.defaultValidDays,
+                renewDays: node[.certificates]?[.renewDays]?.integer ?? Topology.CertificateSettings.defaultRenewDays),
+            api: api, services: services,
             root: .init(
                 path: .root, controlHosts: control, database: database, broker: broker, content: .children(cells)),
             machines: machines, bootstrap: objects)

@@ -1,32 +1,47 @@
 import CloudModel
 
 /// Texts of configuration files of Debian's packages, as the tool writes them.
-enum DebianFiles {
+package enum DebianFiles {
     /// PostgreSQL's version in Debian 12.
-    static let postgresVersion = 15
-    static let postgresFolder = "/etc/postgresql/\(postgresVersion)/main"
-    static let postgresUnit = "postgresql@\(postgresVersion)-main.service"
+    package static let postgresVersion = 15
+    package static let postgresFolder = "/etc/postgresql/\(postgresVersion)/main"
+    package static let postgresUnit = "postgresql@\(postgresVersion)-main.service"
     static let rabbitUnit = "rabbitmq-server.service"
     static let libvirtUnit = "libvirtd.service"
 
     /// A setting of the tool's own, by which a running server tells which files it has read.
     static let postgresInputsSetting = "cellwright.inputs"
 
-    static func postgresSettings(port: Int, accessDigest: String) -> String {
-        """
-        # Written by cellwright apply; changes are overwritten.
-        listen_addresses = '*'
-        port = \(port)
-        max_connections = 1000
-        shared_buffers = 64MB
-        password_encryption = 'scram-sha-256'
-        \(postgresInputsSetting) = '\(ContentDigest.of("\(port) \(accessDigest)"))'
+    /// - Parameters:
+    ///   - inputs: what ``postgresInputsSetting`` says.
+    ///   - certificate: path of the server's certificate and key; `nil` without TLS.
+    static func postgresSettings(port: Int, inputs: String, certificate: String?) -> String {
+        let security =
+            certificate.map {
+                """
+                ssl = on
+                ssl_ca_file = '\(ProcessLayout.Paths.authority)'
+                ssl_cert_file = '\($0)'
+                ssl_key_file = '\($0)'
+                ssl_min_protocol_version = 'TLSv1.2'
+                """
+            } ?? "ssl = off"
+        return """
+            # Written by cellwright apply; changes are overwritten.
+            listen_addresses = '*'
+            port = \(port)
+            max_connections = 1000
+            shared_buffers = 64MB
+            password_encryption = 'scram-sha-256'
+            \(security)
+            \(postgresInputsSetting) = '\(inputs)'
 
-        """
+            """
     }
 
-    /// Each role from the addresses of its cell's processes, to its own database only.
-    static func postgresAccess(_ entries: [(role: String, addresses: [String])]) -> String {
+    /// Each role from the addresses of its cell's processes, to its own database only. With TLS, encrypted and with a
+    /// certificate that bears the role's name.
+    static func postgresAccess(_ entries: [(role: String, addresses: [String])], usesTLS: Bool) -> String {
         var lines = [
             "# Written by cellwright apply; changes are overwritten.",
             "local all postgres peer",
@@ -34,24 +49,40 @@ enum DebianFiles {
         for entry in entries {
             for address in entry.addresses {
                 let source = IPv4Address(address) == nil ? address : "\(address)/32"
-                lines.append("host \"\(entry.role)\" \"\(entry.role)\" \(source) scram-sha-256")
+                let target = "\"\(entry.role)\" \"\(entry.role)\" \(source) scram-sha-256"
+                lines.append(usesTLS ? "hostssl \(target) clientcert=verify-full" : "host \(target)")
             }
         }
         return lines.joined(separator: "\n") + "\n"
     }
 
-    /// The management API answers on loopback only: the tool goes there over SSH.
-    static func rabbitSettings(_ server: Topology.EmbeddedBroker) -> String {
-        """
-        # Written by cellwright apply; changes are overwritten.
-        listeners.tcp.default = 0.0.0.0:\(server.port)
-        management.tcp.ip = 127.0.0.1
-        management.tcp.port = \(server.managementPort)
-        vm_memory_high_watermark.relative = 0.4
-        disk_free_limit.absolute = 200MB
-        heartbeat = 10
+    /// The management API answers on loopback only: the tool goes there over SSH. With TLS nothing else is spoken on
+    /// the broker's port, and only with those who show a certificate of the cloud.
+    static func rabbitSettings(_ server: Topology.EmbeddedBroker, certificate: String?) -> String {
+        let listeners =
+            certificate.map {
+                """
+                listeners.tcp = none
+                listeners.ssl.default = 0.0.0.0:\(server.port)
+                ssl_options.cacertfile = \(ProcessLayout.Paths.authority)
+                ssl_options.certfile = \($0)
+                ssl_options.keyfile = \($0)
+                ssl_options.verify = verify_peer
+                ssl_options.fail_if_no_peer_cert = true
+                ssl_options.versions.1 = tlsv1.3
+                ssl_options.versions.2 = tlsv1.2
+                """
+            } ?? "listeners.tcp.default = 0.0.0.0:\(server.port)"
+        return """
+            # Written by cellwright apply; changes are overwritten.
+            \(listeners)
+            management.tcp.ip = 127.0.0.1
+            management.tcp.port = \(server.managementPort)
+            vm_memory_high_watermark.relative = 0.4
+            disk_free_limit.absolute = 200MB
+            heartbeat = 10
 
-        """
+            """
     }
 
     static let rabbitPlugins = "[rabbitmq_management].\n"

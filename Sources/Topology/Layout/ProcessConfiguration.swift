@@ -13,10 +13,26 @@ package enum ProcessConfiguration: Sendable, Equatable {
     package struct Endpoint: Sendable, Hashable, Codable {
         package var host: String
         package var port: Int
+        /// Answers over TLS, with a certificate of this authority (a path on the host). Plainly when absent.
+        package var authority: String?
 
-        package init(host: String, port: Int) {
+        package init(host: String, port: Int, authority: String? = nil) {
             self.host = host
             self.port = port
+            self.authority = authority
+        }
+    }
+
+    /// How a connection is protected: by what the other side is verified, and who this process is to it.
+    package struct TLS: Sendable, Equatable, Codable {
+        /// Certificates of the authority.
+        package var authority: String
+        /// This process's certificate with its key, read anew for every connection.
+        package var certificate: String
+
+        package init(authority: String, certificate: String) {
+            self.authority = authority
+            self.certificate = certificate
         }
     }
 
@@ -26,13 +42,15 @@ package enum ProcessConfiguration: Sendable, Equatable {
         package var name: String
         package var user: String
         package var passwordFile: String
+        package var tls: TLS?
 
-        package init(host: String, port: Int, name: String, user: String, passwordFile: String) {
+        package init(host: String, port: Int, name: String, user: String, passwordFile: String, tls: TLS? = nil) {
             self.host = host
             self.port = port
             self.name = name
             self.user = user
             self.passwordFile = passwordFile
+            self.tls = tls
         }
     }
 
@@ -42,13 +60,15 @@ package enum ProcessConfiguration: Sendable, Equatable {
         package var vhost: String
         package var user: String
         package var passwordFile: String
+        package var tls: TLS?
 
-        package init(host: String, port: Int, vhost: String, user: String, passwordFile: String) {
+        package init(host: String, port: Int, vhost: String, user: String, passwordFile: String, tls: TLS? = nil) {
             self.host = host
             self.port = port
             self.vhost = vhost
             self.user = user
             self.passwordFile = passwordFile
+            self.tls = tls
         }
     }
 
@@ -71,6 +91,8 @@ package enum ProcessConfiguration: Sendable, Equatable {
 
     package struct API: Sendable, Equatable, Codable {
         package var listen: Endpoint
+        /// Serves HTTPS with this; plain HTTP when absent.
+        package var tls: TLS?
         package var publicURL: String?
         package var region: String
         package var database: Database
@@ -80,10 +102,12 @@ package enum ProcessConfiguration: Sendable, Equatable {
         package var passwordHash: PasswordHash
 
         package init(
-            listen: Endpoint, publicURL: String?, region: String, database: Database, bus: Bus, tokenKeyFile: String,
+            listen: Endpoint, tls: TLS? = nil, publicURL: String?, region: String, database: Database, bus: Bus,
+            tokenKeyFile: String,
             imageDirectory: String, passwordHash: PasswordHash
         ) {
             self.listen = listen
+            self.tls = tls
             self.publicURL = publicURL
             self.region = region
             self.database = database
@@ -144,13 +168,16 @@ package enum ProcessConfiguration: Sendable, Equatable {
         package var bus: Bus
         package var hypervisor: Hypervisor
         package var imageURL: String
+        /// By what the image service is verified; `nil` for the system's own authorities.
+        package var imageAuthority: String?
         package var stateDirectory: String
         package var ops: Endpoint
         package var capacity: Topology.Capacity?
         package var availabilityZone: String
 
         package init(
-            host: String, cell: String, bus: Bus, hypervisor: Hypervisor, imageURL: String, stateDirectory: String,
+            host: String, cell: String, bus: Bus, hypervisor: Hypervisor, imageURL: String,
+            imageAuthority: String? = nil, stateDirectory: String,
             ops: Endpoint, capacity: Topology.Capacity?, availabilityZone: String
         ) {
             self.host = host
@@ -158,6 +185,7 @@ package enum ProcessConfiguration: Sendable, Equatable {
             self.bus = bus
             self.hypervisor = hypervisor
             self.imageURL = imageURL
+            self.imageAuthority = imageAuthority
             self.stateDirectory = stateDirectory
             self.ops = ops
             self.capacity = capacity
@@ -183,7 +211,9 @@ package enum ProcessConfiguration: Sendable, Equatable {
     package var healthEndpoint: Endpoint {
         switch self {
         case .api(let value):
-            Endpoint(host: value.listen.host == "0.0.0.0" ? "127.0.0.1" : value.listen.host, port: value.listen.port)
+            Endpoint(
+                host: value.listen.host == "0.0.0.0" ? "127.0.0.1" : value.listen.host, port: value.listen.port,
+                authority: value.tls?.authority)
         case .supervisor(let value): value.ops
         case .conductor(let value): value.ops
         case .compute(let value): value.ops

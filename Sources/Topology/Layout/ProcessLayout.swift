@@ -23,6 +23,8 @@ package struct ProcessLayout: Sendable, Equatable {
         package var configuration: ProcessConfiguration
         /// Secrets it reads, and the file of each.
         package var secrets: [SecretFile]
+        /// What it shows to servers and, the API, to clients; `nil` without TLS.
+        package var certificate: Certificate?
 
         package var binary: String { kind.binary }
         package var binaryPath: String { "\(Paths.binaries)/\(kind.binary)" }
@@ -31,6 +33,30 @@ package struct ProcessLayout: Sendable, Equatable {
     package struct SecretFile: Sendable, Hashable {
         package var name: SecretName
         package var path: String
+    }
+
+    /// A certificate with its key, both in one file, so that they always fit each other.
+    package struct Certificate: Sendable, Hashable {
+        package var name: SecretName
+        package var host: HostName
+        package var path: String
+        /// The account that reads it.
+        package var owner: String
+        /// Who the bearer is to a server: the name of its database role, else its own.
+        package var commonName: String
+        /// DNS names and IP addresses under which the bearer is reached.
+        package var addresses: [String]
+
+        package init(
+            name: SecretName, host: HostName, path: String, owner: String, commonName: String, addresses: [String]
+        ) {
+            self.name = name
+            self.host = host
+            self.path = path
+            self.owner = owner
+            self.commonName = commonName
+            self.addresses = addresses
+        }
     }
 
     /// A user of a cell's virtual host.
@@ -68,6 +94,8 @@ package struct ProcessLayout: Sendable, Equatable {
     package enum Paths {
         package static let configuration = "/etc/cellwright"
         package static let secrets = "/etc/cellwright/secrets"
+        package static let certificates = "/etc/cellwright/tls"
+        package static let authority = "/etc/cellwright/tls/authority.pem"
         package static let state = "/var/lib/cellwright"
         package static let images = "/var/lib/cellwright/images"
         package static let computeState = "/var/lib/cellwright/compute"
@@ -83,6 +111,9 @@ package struct ProcessLayout: Sendable, Equatable {
     /// In order of starting: a parent's supervisor before its children's, the API after the root's supervisor, agents last.
     package let processes: [Process]
     package let brokerUsers: [BrokerUser]
+    /// Certificates of the PostgreSQL and RabbitMQ servers on our hosts; none without TLS.
+    package let databaseCertificates: [HostName: Certificate]
+    package let brokerCertificates: [HostName: Certificate]
     /// Passwords of the tool's own accounts and of the users that the topology does not give one for.
     private let administrators: [SecretName]
 
@@ -92,9 +123,17 @@ package struct ProcessLayout: Sendable, Equatable {
         processes = builder.processes()
         brokerUsers = builder.brokerUsers()
         administrators = builder.administrators()
+        databaseCertificates = builder.serverCertificates(of: .database)
+        brokerCertificates = builder.serverCertificates(of: .broker)
     }
 
     package func processes(on host: HostName) -> [Process] { processes.filter { $0.host == host } }
+
+    /// Every certificate that must be there before anything is applied, sorted by name; none without TLS.
+    package var certificates: [Certificate] {
+        (processes.compactMap(\.certificate) + databaseCertificates.values + brokerCertificates.values)
+            .sorted { $0.name < $1.name }
+    }
 
     /// Every secret that must have a value before anything is applied, sorted.
     package var secrets: [SecretName] {

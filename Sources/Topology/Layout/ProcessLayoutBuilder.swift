@@ -4,9 +4,11 @@ import CloudModel
 struct ProcessLayoutBuilder {
     let topology: Topology
     private let addresses: [HostName: String]
+    private let usesTLS: Bool
 
     init(topology: Topology) {
         self.topology = topology
+        usesTLS = topology.usesTLS
         addresses = Dictionary(
             topology.hosts.map { ($0.name, $0.reachableAt) }, uniquingKeysWith: { first, _ in first })
     }
@@ -51,7 +53,7 @@ struct ProcessLayoutBuilder {
             secrets: [.database(cell.path), user.secret],
             .supervisor(
                 .init(
-                    cell: .init(cell.path), database: database(cell, from: host), bus: bus(cell, user, from: host),
+                    cell: .init(cell.path), database: database(cell, .supervisor), bus: bus(cell, user, .supervisor),
                     ops: .init(host: cell.path.opsAddress, port: 9101))))
     }
 
@@ -62,8 +64,8 @@ struct ProcessLayoutBuilder {
             secrets: [.database(cell.path), user.secret],
             .conductor(
                 .init(
-                    cell: .init(cell.path), identity: "\(host)-1", database: database(cell, from: host),
-                    bus: bus(cell, user, from: host), ops: .init(host: cell.path.opsAddress, port: 9102))))
+                    cell: .init(cell.path), identity: "\(host)-1", database: database(cell, .conductor),
+                    bus: bus(cell, user, .conductor), ops: .init(host: cell.path.opsAddress, port: 9102))))
     }
 
     private func api(on host: HostName) -> ProcessLayout.Process {
@@ -74,8 +76,8 @@ struct ProcessLayoutBuilder {
             .api(
                 .init(
                     listen: .init(host: topology.api.listenAddress(on: host), port: topology.api.port),
-                    publicURL: topology.publicURL, region: topology.region,
-                    database: database(topology.root, from: host), bus: bus(topology.root, user, from: host),
+                    tls: tls(of: .api, suffix: ""), publicURL: topology.publicURL, region: topology.region,
+                    database: database(topology.root, .api), bus: bus(topology.root, user, .api),
                     tokenKeyFile: secretFile(.tokenKey).path, imageDirectory: ProcessLayout.Paths.images,
                     passwordHash: .init(cost: ProcessLayout.passwordHashCost))))
     }
@@ -87,11 +89,12 @@ struct ProcessLayoutBuilder {
             .compute, cell: cell, host: host.name, suffix: "", secrets: [user.secret],
             .compute(
                 .init(
-                    host: host.name.text, cell: cell.path.description, bus: bus(cell, user, from: host.name),
+                    host: host.name.text, cell: cell.path.description, bus: bus(cell, user, .compute),
                     hypervisor: .init(
                         driver: driver.rawValue, uri: driver == .libvirt ? host.hypervisor.uri : nil,
                         virtType: host.hypervisor.virtType.rawValue),
-                    imageURL: "\(apiURL(from: host.name))/image", stateDirectory: ProcessLayout.Paths.computeState,
+                    imageURL: "\(apiURL)/image", imageAuthority: usesTLS ? ProcessLayout.Paths.authority : nil,
+                    stateDirectory: ProcessLayout.Paths.computeState,
                     ops: .init(host: "127.0.0.1", port: 9103),
                     capacity: host.capacity.isEmpty ? nil : host.capacity,
                     availabilityZone: host.availabilityZone)))
@@ -101,40 +104,104 @@ struct ProcessLayoutBuilder {
         _ kind: ProcessLayout.Kind, cell: Topology.Cell, host: HostName, suffix: String, secrets: [SecretName],
         _ configuration: ProcessConfiguration
     ) -> ProcessLayout.Process {
-        .init(
-            kind: kind, host: host, cell: cell.path, unit: "\(kind.binary)\(suffix).service",
-            account: kind == .compute ? ProcessLayout.computeAccount : ProcessLayout.serviceAccount,
+        let account = kind == .compute ? ProcessLayout.computeAccount : ProcessLayout.serviceAccount
+        // A control process is known to its database server by the certificate, which bears the role's name.
+        let commonName = kind == .compute ? "host.\(host)" : cell.path.resourceName
+        return .init(
+            kind: kind, host: host, cell: cell.path, unit: "\(kind.binary)\(suffix).service", account: account,
             configurationPath: "\(ProcessLayout.Paths.configuration)/\(kind.rawValue)\(suffix).json",
-            configuration: configuration, secrets: secrets.map(secretFile))
+            configuration: configuration, secrets: secrets.map(secretFile),
+            certificate: certificate(
+                "\(kind.rawValue)\(suffix)", on: host, owner: account, commonName: commonName,
+                also: kind == .api ? Self.namesOnHost + publicNames : []))
     }
 
-    private func database(_ cell: Topology.Cell, from host: HostName) -> ProcessConfiguration.Database {
-        let endpoint =
-            switch cell.database {
-            case .embedded(let server): ProcessConfiguration.Endpoint(host: address(server.host), port: server.port)
-            case .existing(let server): server.endpoint(defaultPort: Topology.EmbeddedDatabase.defaultPort)
-            }
+    // MARK: Certificates
+
+    /// Certificates of the servers of one role, by host.
+    func serverCertificates(of role: HostRole) -> [HostName: ProcessLayout.Certificate] {
+        var hosts: Set<HostName> = []
+        for cell in topology.cells {
+            if role == .database, case .embedded(let server) = cell.database { hosts.insert(server.host) }
+            if role == .broker, case .embedded(let server) = cell.broker { hosts.insert(server.host) }
+        }
+        let part = role == .database ? "postgresql" : "rabbitmq"
+        let owner = role == .database ? "postgres" : "rabbitmq"
+        var found: [HostName: ProcessLayout.Certificate] = [:]
+        for host in hosts {
+            found[host] = certificate(part, on: host, owner: owner, commonName: host.text, also: Self.namesOnHost)
+        }
+        return found
+    }
+
+    private static let namesOnHost = ["localhost", "127.0.0.1"]
+
+    /// Host of the URL that users are told.
+    private var publicNames: [String] {
+        let server = Topology.ExistingServer(url: topology.publicURL, password: .generated)
+        return [server.endpoint(defaultPort: topology.api.port).host]
+    }
+
+    private func certificate(
+        _ part: String, on host: HostName, owner: String, commonName: String, also names: [String]
+    ) -> ProcessLayout.Certificate? {
+        guard usesTLS else { return nil }
+        var addresses = [host.text]
+        for name in [address(host)] + names where !addresses.contains(name) { addresses.append(name) }
+        return .init(
+            name: .certificate(part, host), host: host, path: "\(ProcessLayout.Paths.certificates)/\(part).pem",
+            owner: owner, commonName: commonName, addresses: addresses)
+    }
+
+    private func tls(of kind: ProcessLayout.Kind, suffix: String) -> ProcessConfiguration.TLS? {
+        guard usesTLS else { return nil }
+        return .init(
+            authority: ProcessLayout.Paths.authority,
+            certificate: "\(ProcessLayout.Paths.certificates)/\(kind.rawValue)\(suffix).pem")
+    }
+
+    private func tls(of kind: ProcessLayout.Kind, _ cell: Topology.Cell) -> ProcessConfiguration.TLS? {
+        switch kind {
+        case .supervisor, .conductor: tls(of: kind, suffix: "-\(cell.path.slug)")
+        case .api, .compute: tls(of: kind, suffix: "")
+        }
+    }
+
+    // MARK: Servers
+
+    private func database(_ cell: Topology.Cell, _ kind: ProcessLayout.Kind) -> ProcessConfiguration.Database {
+        let endpoint: ProcessConfiguration.Endpoint
+        var tls: ProcessConfiguration.TLS?
+        switch cell.database {
+        case .embedded(let server):
+            endpoint = .init(host: address(server.host), port: server.port)
+            tls = self.tls(of: kind, cell)
+        case .existing(let server): endpoint = server.endpoint(defaultPort: Topology.EmbeddedDatabase.defaultPort)
+        }
         return .init(
             host: endpoint.host, port: endpoint.port, name: cell.path.resourceName, user: cell.path.resourceName,
-            passwordFile: secretFile(.database(cell.path)).path)
+            passwordFile: secretFile(.database(cell.path)).path, tls: tls)
     }
 
     private func bus(
-        _ cell: Topology.Cell, _ user: ProcessLayout.BrokerUser, from host: HostName
+        _ cell: Topology.Cell, _ user: ProcessLayout.BrokerUser, _ kind: ProcessLayout.Kind
     ) -> ProcessConfiguration.Bus {
-        let endpoint =
-            switch cell.broker {
-            case .embedded(let server): ProcessConfiguration.Endpoint(host: address(server.host), port: server.port)
-            case .existing(let server): server.endpoint(defaultPort: Topology.EmbeddedBroker.defaultPort)
-            }
+        let endpoint: ProcessConfiguration.Endpoint
+        var tls: ProcessConfiguration.TLS?
+        switch cell.broker {
+        case .embedded(let server):
+            endpoint = .init(host: address(server.host), port: server.port)
+            tls = self.tls(of: kind, cell)
+        case .existing(let server): endpoint = server.endpoint(defaultPort: Topology.EmbeddedBroker.defaultPort)
+        }
         return .init(
             host: endpoint.host, port: endpoint.port, vhost: cell.path.resourceName, user: user.name,
-            passwordFile: secretFile(user.secret).path)
+            passwordFile: secretFile(user.secret).path, tls: tls)
     }
 
     /// Agents reach the API on the operators' network, whatever URL users are told.
-    private func apiURL(from host: HostName) -> String {
-        "http://\(topology.api.hosts.first.map(address) ?? "127.0.0.1"):\(topology.api.port)"
+    private var apiURL: String {
+        "\(usesTLS ? "https" : "http")://\(topology.api.hosts.first.map(address) ?? "127.0.0.1"):\(topology.api.port)"
     }
 
     private func address(_ host: HostName) -> String { addresses[host] ?? host.text }

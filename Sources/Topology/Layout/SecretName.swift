@@ -18,6 +18,17 @@ package struct SecretName: Hashable, Sendable, Comparable, CustomStringConvertib
     /// The tool's own administrator password on an embedded broker.
     package static func brokerAdministrator(_ host: HostName) -> SecretName { SecretName("broker-admin.\(host)") }
 
+    /// Certificate and key, in one, of a process or server: `supervisor-north.control-1`, `rabbitmq.control-1`.
+    package static func certificate(_ part: String, _ host: HostName) -> SecretName {
+        SecretName("tls.\(part).\(host)")
+    }
+    /// Certificates of the cloud's authority that everybody trusts; not secret.
+    package static let authority = SecretName("authority")
+    /// The authority's key, which never leaves the operator's machine.
+    package static let authorityKey = SecretName("authority-key")
+    /// The value that follows this one, while it is replaced.
+    package var next: SecretName { SecretName("\(text).next") }
+
     package var description: String { text }
 
     package static func < (left: SecretName, right: SecretName) -> Bool { left.text < right.text }

@@ -11,7 +11,7 @@ extension Topology {
         /// One for all hosts, or one for each in the order of ``hosts``.
         package var listenAddresses: [String]
         package var port: Int
-        /// What the catalog says; `http://<address of the first host>:<port>` when absent.
+        /// What the catalog says; `https://<address of the first host>:<port>` when absent, `http` without TLS.
         package var publicURL: String?
 
         package init(
@@ -86,7 +86,7 @@ extension Topology {
     package var publicURL: String {
         if let url = api.publicURL { return url }
         let address = api.hosts.first.flatMap { host($0)?.reachableAt } ?? "127.0.0.1"
-        return "http://\(address):\(api.port)"
+        return "\(usesTLS ? "https" : "http")://\(address):\(api.port)"
     }
 
     /// The same topology with an address for every host of the lab. Hosts that exist keep theirs (`existing`), those with

@@ -6,6 +6,21 @@ extension Topology {
         case on, off
     }
 
+    /// For how long certificates are made, and when they are renewed. In days.
+    package struct CertificateSettings: Sendable, Hashable, Codable {
+        package static let defaultValidDays = 365
+        package static let defaultRenewDays = 30
+
+        package var validDays: Int
+        /// A certificate with at most this many days left is renewed by the next apply.
+        package var renewDays: Int
+
+        package init(validDays: Int = defaultValidDays, renewDays: Int = defaultRenewDays) {
+            self.validDays = validDays
+            self.renewDays = renewDays
+        }
+    }
+
     /// Whether the API, brokers and databases are reached over TLS only.
     ///
     /// Needs the hosts' addresses (``withLabAddresses(existing:)``); a lab is never on loopback.

@@ -14,6 +14,7 @@ package struct Topology: Sendable, Equatable, Codable {
     package var lab: Lab?
     package var tls: TLSMode
     package var api: API
+    package var certificates: CertificateSettings
     /// Which services are the cloud's own.
     package var services: Services
     /// The root cell, path `/`, with the whole tree below it. It has no hosts.
@@ -23,7 +24,8 @@ package struct Topology: Sendable, Equatable, Codable {
     package var bootstrap: Bootstrap
 
     package init(
-        name: String, region: String, lab: Lab?, tls: TLSMode = .auto, api: API, services: Services = Services(),
+        name: String, region: String, lab: Lab?, tls: TLSMode = .auto,
+        certificates: CertificateSettings = CertificateSettings(), api: API, services: Services = Services(),
         root: Cell, machines: [Host], bootstrap: Bootstrap
     ) {
         self.name = name
@@ -31,6 +33,7 @@ package struct Topology: Sendable, Equatable, Codable {
         self.lab = lab
         self.tls = tls
         self.api = api
+        self.certificates = certificates
         self.services = services
         self.root = root
         self.machines = machines

@@ -6,10 +6,15 @@ package struct DesiredState: Sendable, Equatable {
         package var binaries: [String: String]
         /// Values of secrets, each followed by a line feed, as their files hold them.
         package var secrets: [SecretName: String]
+        /// Certificates that must be renewed, with the days that they have left.
+        package var ending: [SecretName: Int]
 
-        package init(binaries: [String: String], secrets: [SecretName: String]) {
+        package init(
+            binaries: [String: String], secrets: [SecretName: String], ending: [SecretName: Int] = [:]
+        ) {
             self.binaries = binaries
             self.secrets = secrets
+            self.ending = ending
         }
     }
 

@@ -69,7 +69,7 @@ extension DesiredStateBuilder {
                         bus: bus, password: user.secret)),
                 attributes: [
                     "path": cell.path.description, "host": bus.host, "port": String(bus.port), "vhost": bus.vhost,
-                    "user": bus.user,
+                    "user": bus.user, "tls": bus.tls == nil ? "no" : "yes",
                 ],
                 dependsOn: gates(.supervisor, of: cell.path) + gates(.conductor, of: cell.path)
                     + gates(.supervisor, of: parent) + [permissionsID(user)],

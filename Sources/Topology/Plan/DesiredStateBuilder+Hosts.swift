@@ -12,6 +12,10 @@ extension DesiredStateBuilder {
                     id: packagesID(name, host.name), specification: .packages(packages),
                     attributes: Dictionary(uniqueKeysWithValues: packages.map { ($0, "installed") })))
         }
+        if index.usesTLS, !roles.isEmpty {
+            addDirectory(ProcessLayout.Paths.configuration, mode: "0755", owner: "root", on: host.name)
+            addDirectory(ProcessLayout.Paths.certificates, mode: "0711", owner: "root", on: host.name)
+        }
         guard !roles.isDisjoint(with: [.api, .supervisor, .conductor, .compute]) else { return }
         let account = ProcessLayout.serviceAccount
         let isControl = !roles.isDisjoint(with: [.api, .supervisor, .conductor])

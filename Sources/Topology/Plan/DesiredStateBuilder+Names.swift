@@ -32,7 +32,8 @@ extension DesiredStateBuilder {
 
     /// Everything the process reads when it starts, its unit apart.
     func fileIDs(of process: ProcessLayout.Process) -> [Resource.ID] {
-        ([process.binaryPath, process.configurationPath] + process.secrets.map(\.path)).map {
+        let certificates = process.certificate.map { [$0.path, ProcessLayout.Paths.authority] } ?? []
+        return ([process.binaryPath, process.configurationPath] + process.secrets.map(\.path) + certificates).map {
             fileID($0, process.host)
         } + packagesOf(process)
     }

@@ -19,6 +19,7 @@ extension DesiredStateBuilder {
                 secret.path, mode: "0600", owner: process.account, .secret(secret.name), on: process.host,
                 after: [directoryID(ProcessLayout.Paths.secrets, process.host)] + owner, cell: process.cell)
         }
+        addCertificate(process.certificate, after: owner, cell: process.cell)
         let digest = inputsDigest(of: process, configuration: configuration)
         digests[unitID(process.unit, process.host)] = digest
         addFile(
@@ -26,14 +27,39 @@ extension DesiredStateBuilder {
             on: process.host, after: [], cell: process.cell)
     }
 
-    /// What the process runs with: a change of any of it restarts the process.
+    /// The file of a certificate with its key, and the authority's. A change of either restarts nothing: both are read for
+    /// every new connection.
+    @discardableResult
+    mutating func addCertificate(
+        _ certificate: ProcessLayout.Certificate?, after: [Resource.ID], cell: CellPath? = nil
+    ) -> [Resource.ID] {
+        guard let certificate else { return [] }
+        let folder = directoryID(ProcessLayout.Paths.certificates, certificate.host)
+        return [
+            addFile(
+                ProcessLayout.Paths.authority, mode: "0644", owner: "root", .secret(.authority), on: certificate.host,
+                after: [folder]),
+            addFile(
+                certificate.path, mode: "0600", owner: certificate.owner, .secret(certificate.name),
+                on: certificate.host, after: [folder] + after, cell: cell),
+        ]
+    }
+
+    func certificateDigest(_ certificate: ProcessLayout.Certificate) -> String {
+        " \(inputs.secrets[certificate.name] ?? "") \(inputs.secrets[.authority] ?? "")"
+    }
+
+    /// What the process runs with: a change of any of it restarts the process. Passwords and certificates are not among
+    /// it, because they are read for every new connection.
     func inputsDigest(of process: ProcessLayout.Process, configuration: String) -> String {
         var parts = [
             "binary": inputs.binaries[process.binary] ?? "",
             "configuration": configuration,
             "unit": UnitFile.text(of: process, inputs: ""),
         ]
-        for secret in process.secrets { parts[secret.path] = inputs.secrets[secret.name] ?? "" }
+        for secret in process.secrets where secret.name == .tokenKey {
+            parts[secret.path] = inputs.secrets[secret.name] ?? ""
+        }
         return ContentDigest.of(parts)
     }
 

@@ -9,19 +9,23 @@ extension DesiredStateBuilder {
         }
         for (server, cells) in servers.sorted(by: { $0.key.host < $1.key.host }) {
             let packages = packagesID("database", server.host)
+            let certificate = index.layout.databaseCertificates[server.host]
             let access = DebianFiles.postgresAccess(
-                cells.map { ($0.path.resourceName, clientAddresses(of: $0)) })
-            let settings = DebianFiles.postgresSettings(port: server.port, accessDigest: ContentDigest.of(access))
-            let files = [
-                addFile(
-                    "\(DebianFiles.postgresFolder)/pg_hba.conf", mode: "0640", owner: "postgres", .text(access),
-                    on: server.host, after: [packages]),
-                addFile(
-                    "\(DebianFiles.postgresFolder)/conf.d/cellwright.conf", mode: "0644", owner: "postgres",
-                    .text(settings), on: server.host, after: [packages]),
-            ]
+                cells.map { ($0.path.resourceName, clientAddresses(of: $0)) }, usesTLS: certificate != nil)
             // The server itself says which of these it has read: see DebianFiles.postgresInputsSetting.
-            let digest = ContentDigest.of("\(server.port) \(ContentDigest.of(access))")
+            let digest = ContentDigest.of(
+                "\(server.port) \(ContentDigest.of(access))\(certificate.map(certificateDigest) ?? "")")
+            let settings = DebianFiles.postgresSettings(
+                port: server.port, inputs: digest, certificate: certificate?.path)
+            let files =
+                [
+                    addFile(
+                        "\(DebianFiles.postgresFolder)/pg_hba.conf", mode: "0640", owner: "postgres", .text(access),
+                        on: server.host, after: [packages]),
+                    addFile(
+                        "\(DebianFiles.postgresFolder)/conf.d/cellwright.conf", mode: "0644", owner: "postgres",
+                        .text(settings), on: server.host, after: [packages]),
+                ] + addCertificate(certificate, after: [packages])
             add(
                 .init(
                     id: unitID(DebianFiles.postgresUnit, server.host),
@@ -41,15 +45,19 @@ extension DesiredStateBuilder {
         }
         for server in servers.sorted(by: { $0.host < $1.host }) {
             let packages = packagesID("broker", server.host)
+            let certificate = index.layout.brokerCertificates[server.host]
             let texts = [
-                "/etc/rabbitmq/rabbitmq.conf": DebianFiles.rabbitSettings(server),
+                "/etc/rabbitmq/rabbitmq.conf": DebianFiles.rabbitSettings(server, certificate: certificate?.path),
                 "/etc/rabbitmq/enabled_plugins": DebianFiles.rabbitPlugins,
                 "/etc/rabbitmq/rabbitmq-env.conf": DebianFiles.rabbitEnvironment,
             ]
             let files = texts.sorted { $0.key < $1.key }.map { path, text in
                 addFile(path, mode: "0644", owner: "root", .text(text), on: server.host, after: [packages])
             }
-            addServerUnit(DebianFiles.rabbitUnit, parts: texts, on: server.host, after: [packages] + files)
+            // Not among what it was started with: it reads a new certificate by itself, within two minutes.
+            let certificates = addCertificate(certificate, after: [packages])
+            addServerUnit(
+                DebianFiles.rabbitUnit, parts: texts, on: server.host, after: [packages] + files + certificates)
             let name = ResourceSpecification.brokerAdministratorName
             add(
                 .init(

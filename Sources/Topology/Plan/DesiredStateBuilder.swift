@@ -76,11 +76,14 @@ struct DesiredStateBuilder {
             case .binary(let name): inputs.binaries[name] ?? ""
             }
         let id = fileID(path, host)
+        var attributes = ["mode": mode, "owner": owner, "content": digest]
+        // Nothing that is found has this, so what nears its end is always a difference.
+        if case .secret(let name) = content { attributes["certificate"] = inputs.ending[name].map { "\($0)" } }
         add(
             .init(
                 id: id,
                 specification: .file(.init(path: path, mode: mode, owner: owner, content: content)),
-                attributes: ["mode": mode, "owner": owner, "content": digest], dependsOn: after, cell: cell))
+                attributes: attributes, dependsOn: after, cell: cell))
         return id
     }
 }

@@ -3,6 +3,7 @@ import CloudModel
 /// What the builder looks up again and again, found once: a topology may have a hundred thousand hosts.
 struct DesiredStateIndex {
     let layout: ProcessLayout
+    let usesTLS: Bool
     let roles: [HostName: Set<HostRole>]
     let addresses: [HostName: String]
     let users: [CellPath: [ProcessLayout.BrokerUser]]
@@ -13,6 +14,7 @@ struct DesiredStateIndex {
 
     init(_ topology: Topology) {
         layout = ProcessLayout(topology)
+        usesTLS = topology.usesTLS
         roles = topology.rolesByHost
         addresses = Dictionary(
             topology.hosts.map { ($0.name, $0.reachableAt) }, uniquingKeysWith: { first, _ in first })

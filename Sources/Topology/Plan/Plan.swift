@@ -133,6 +133,7 @@ extension PlanReason.Difference {
     private static let opaque: Set<String> = ["content", "inputs", "migratedBy", "password"]
 
     var text: String {
+        if attribute == "certificate" { return "certificate ends in \(wanted) days" }
         if Self.opaque.contains(attribute) {
             return switch attribute {
             case "inputs": "runs with older settings"
