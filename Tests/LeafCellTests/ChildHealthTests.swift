@@ -89,10 +89,10 @@ import Testing
         var health = ChildHealth(view: Self.up, since: testEpoch, heartbeat: nil, watchedFrom: testEpoch)
         var newer = heartbeat(at: testEpoch + 2)
         newer.hosts = 7
-        #expect(health.hear(newer, at: testEpoch + 2))
-        #expect(!health.hear(heartbeat(at: testEpoch + 1), at: testEpoch + 2))
-        #expect(health.heartbeat?.hosts == 7)
-        #expect(health.hear(heartbeat(at: testEpoch - 3600), at: testEpoch + 3))
-        #expect(health.heartbeat?.hosts == 2)
+        let isNews = health.hear(newer, at: testEpoch + 2)
+        let isOldNews = health.hear(heartbeat(at: testEpoch + 1), at: testEpoch + 2)
+        #expect(isNews && !isOldNews && health.heartbeat?.hosts == 7)
+        let isNewsAfterReset = health.hear(heartbeat(at: testEpoch - 3600), at: testEpoch + 3)
+        #expect(isNewsAfterReset && health.heartbeat?.hosts == 2)
     }
 }
