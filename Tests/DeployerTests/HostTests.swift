@@ -41,6 +41,7 @@ import Topology
               case "$*" in
               "is-enabled "*) echo enabled;;
               *NeedDaemonReload*) echo no;;
+              *UnitFileState*) echo enabled;;
               *Environment*) echo "LIBVIRTD_ARGS= CELLWRIGHT_INPUTS=\(known)";;
               *is-failed*) return 1;;
               *) echo "called $*";;
@@ -48,17 +49,36 @@ import Topology
             }
             """
         let result = try await bash(
-            systemctl + "\n" + HostScript.unit("libvirtd.service", inputs: "new", reload: false))
+            systemctl + "\n" + HostScript.unit("libvirtd.service", inputs: "new", effect: .restart))
         #expect(result.standardOutput.contains("called daemon-reload") == reloads)
         #expect(result.standardOutput.contains("called restart libvirtd.service"))
+    }
+
+    @Test func aUnitThatIsOnlyToBeEnabledIsNotRestarted() async throws {
+        let systemctl = """
+            systemctl() {
+              case "$*" in
+              "is-enabled "*) echo disabled;;
+              *NeedDaemonReload*) echo no;;
+              *UnitFileState*) echo disabled;;
+              *is-failed*) return 1;;
+              *) echo "called $*";;
+              esac
+            }
+            """
+        let result = try await bash(systemctl + "\n" + HostScript.unit("x.service", inputs: "new", effect: .none))
+        #expect(
+            result.standardOutput.lines == [
+                "called -q enable --no-reload x.service", "called daemon-reload", "called -q is-active x.service",
+            ])
     }
 
     @Test func whatAHostHasIsReadFromItsAnswer() {
         var parser = HostProbeParser(host: "n1")
         for line in [
             "package\tcurl\tinstalled", "package\tlibpq5\tconfig-files", "account\tcellwright\t/var/lib/cellwright",
-            "path\t/etc/cellwright\tdirectory\t755\troot\troot",
-            "path\t/etc/cellwright/a.json\tregular file\t644\troot\tadm",
+            "path\t/etc/cellwright\tdirectory\t755\troot\troot\t1",
+            "path\t/etc/cellwright/a.json\tregular file\t644\troot\tadm\t1",
             "digest\t\(String(repeating: "a", count: 64))  /etc/cellwright/a.json",
             "unit\tcellwright-api.service\tActiveState=active\tLoadState=loaded\tMainPID=7\tUnitFileState=enabled"
                 + "\tCELLWRIGHT_INPUTS=123",
@@ -81,6 +101,32 @@ import Topology
                 .init(.gate, host: "n1", name: "cellwright-api.service"): .present(["answers": "yes"]),
                 .init(.gate, host: "n1", name: "cellwright-compute.service"): .present(["answers": "no"]),
             ])
+    }
+
+    @Test(arguments: [(99, "from an altered file"), (100, "from an altered file"), (101, "123")])
+    func aProcessThatStartedAfterItsFileWasAlteredHasReadIt(changed: Int, inputs: String) {
+        let file = Resource(
+            id: .init(.file, host: "n1", name: "/etc/cellwright/a.json"),
+            specification: .file(
+                .init(path: "/etc/cellwright/a.json", mode: "0644", owner: "root", content: .text("x"))),
+            attributes: ["content": String(repeating: "b", count: 64)])
+        let unit = Resource(
+            id: .init(.unit, host: "n1", name: "cellwright-api.service"),
+            specification: .unit(.init(name: "cellwright-api.service", inputs: "123")),
+            attributes: ["inputs": "123"], dependsOn: [file.id])
+        var parser = HostProbeParser(host: "n1")
+        for line in [
+            "path\t/etc/cellwright/a.json\tregular file\t644\troot\troot\t\(changed)",
+            "digest\t\(String(repeating: "a", count: 64))  /etc/cellwright/a.json",
+            "unit\tcellwright-api.service\tActiveState=active\tLoadState=loaded\tMainPID=7\tUnitFileState=enabled"
+                + "\tExecMainStartTimestamp=@100\tCELLWRIGHT_INPUTS=123",
+        ] { parser.read(line) }
+        parser.noteAlteredFiles(of: unit, among: [file, unit])
+        guard case .present(let found) = parser.observations[unit.id] else {
+            Issue.record("the unit was not found")
+            return
+        }
+        #expect(found["inputs"] == inputs)
     }
 
     @Test func theLookAtAHostRunsAnywhereAndChangesNothing() async throws {

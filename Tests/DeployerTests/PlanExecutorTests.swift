@@ -8,10 +8,6 @@ import Topology
 @testable import Deployer
 
 @Suite struct PlanExecutorTests {
-    private struct FixedClock: WallClock {
-        func now() -> Date { Date(timeIntervalSince1970: 1_800_000_000) }
-    }
-
     private struct Failure: Error, CustomStringConvertible { var description: String { "no space" } }
 
     private func actions(_ count: Int) -> [PlanAction] {
@@ -43,7 +39,7 @@ import Topology
             try Journal.read(path).map { "\($0.step) \($0.outcome.rawValue) \($0.detail ?? "")" } == [
                 "file@a:/1 started ", "file@a:/1 succeeded ", "file@a:/2 started ", "file@a:/2 failed no space",
             ])
-        #expect(reporter.events.map(\.kind) == [.done, .failed, .skipped])
+        #expect(reporter.events.map(\.kind) == [.planned, .begun, .done, .begun, .failed, .skipped])
     }
 
     @Test func aStopEndsWhatHasBegunAndBeginsNothing() async throws {

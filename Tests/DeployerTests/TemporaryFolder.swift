@@ -4,8 +4,8 @@ import FoundationEssentials
 final class TemporaryFolder: Sendable {
     let path: String
 
-    init() throws {
-        path = "/tmp/cellwright-deployer-\(UUID().uuidString)"
+    init(in parent: String = "/tmp") throws {
+        path = "\(parent)/cellwright-deployer-\(UUID().uuidString)"
         try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
     }
 

@@ -3,7 +3,7 @@ package import Topology
 
 /// Decides which action of a plan may run next. Pure: it is told what ended and how, and says what to start.
 ///
-/// An action runs when all that it depends on has succeeded. When one fails, those that depend on it are left out, and
+/// An action runs when all that it depends on, and one of its alternatives if it names any, has succeeded. When one fails, those that depend on it are left out, and
 /// everything else goes on.
 package struct ActionGraph: Sendable {
     package enum Outcome: Sendable, Equatable {
@@ -78,7 +78,24 @@ package struct ActionGraph: Sendable {
     }
 
     private func isReady(_ action: PlanAction) -> Bool {
-        action.dependsOn.allSatisfy { !known.contains($0) || outcomes[$0] == .succeeded }
+        action.dependsOn.allSatisfy(isFulfilled)
+            && (action.dependsOnAny.isEmpty || action.dependsOnAny.contains(where: isFulfilled))
+    }
+
+    private func isFulfilled(_ id: String) -> Bool { !known.contains(id) || outcomes[id] == .succeeded }
+
+    private func isRuledOut(_ id: String) -> Bool {
+        switch outcomes[id] {
+        case .failed, .leftOut: true
+        case .succeeded, nil: false
+        }
+    }
+
+    /// What keeps an action from ever running.
+    private func blocker(of action: PlanAction) -> String? {
+        if let blocker = action.dependsOn.first(where: isRuledOut) { return blocker }
+        guard let first = action.dependsOnAny.first, action.dependsOnAny.allSatisfy(isRuledOut) else { return nil }
+        return first
     }
 
     /// Settles every action that can no longer run; one of those can rule out the next.
@@ -88,13 +105,7 @@ package struct ActionGraph: Sendable {
             changed = false
             var kept: [PlanAction] = []
             for action in waiting {
-                let blocker = action.dependsOn.first { id in
-                    switch outcomes[id] {
-                    case .failed, .leftOut: true
-                    case .succeeded, nil: false
-                    }
-                }
-                if let blocker {
+                if let blocker = blocker(of: action) {
                     outcomes[action.id] = .leftOut(after: blocker)
                     changed = true
                 } else {

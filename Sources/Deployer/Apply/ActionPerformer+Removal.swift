@@ -28,9 +28,21 @@ extension ActionPerformer {
                 server, [BrokerAdministration.deleteQueue("host.\(id.name)", vhost: cell.resourceName)],
                 what: "delete the queue of host \(id.name)")
         case .gate, .schema, .packages, .account: return
-        case .cellMapping, .project, .user, .flavor, .network, .image:
+        case .cellMapping: try await unmap(id)
+        case .project, .user, .flavor, .network, .image:
             throw RemovalFailure(what: id.removalSubject)
         }
+    }
+
+    /// By the parent's supervisor, on the first of its hosts that can be reached.
+    private func unmap(_ id: Resource.ID) async throws {
+        guard let path = id.cell, let parent = path.parent else { return }
+        let supervisors = layout.processes.filter { $0.kind == .supervisor && $0.cell == parent }
+        guard let process = supervisors.first(where: { hosts.connections[$0.host] != nil }) ?? supervisors.first
+        else { throw RemovalFailure(what: id.removalSubject) }
+        try await tool(
+            .supervisor, ["cell", "remove", path.description], on: process.host,
+            configuration: process.configurationPath, input: nil, what: "unmap cell \(path)")
     }
 
     private func removeFromHost(_ id: Resource.ID) async throws {

@@ -67,7 +67,7 @@ struct ActionPerformer: Sendable {
             let script =
                 unit.name.hasPrefix("postgresql@")
                 ? HostScript.databaseUnit(unit.name, inputs: unit.inputs)
-                : HostScript.unit(unit.name, inputs: unit.inputs, reload: action.effect == .reload)
+                : HostScript.unit(unit.name, inputs: unit.inputs, effect: action.effect)
             try await host.check("start \(unit.name)", script, timeout: Self.unitTimeout)
         case .gate(_, let endpoint): try await wait(for: endpoint, unit: action.resource.name, on: host)
         default: preconditionFailure("\(action.id) is nothing on a host")
@@ -194,7 +194,7 @@ struct ActionPerformer: Sendable {
 
     /// Runs one of our executables' commands on a host, as the service's own account, with JSON on standard input.
     @discardableResult
-    private func tool(
+    func tool(
         _ kind: ProcessLayout.Kind, _ arguments: [String], on host: HostName, configuration: String,
         input: JSONValue?, what: String, timeout: Duration = .seconds(60)
     ) async throws -> String {

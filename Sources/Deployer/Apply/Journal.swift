@@ -28,11 +28,17 @@ package final class Journal: Sendable {
         }
     }
 
+    /// A journal that has grown beyond this many bytes is set aside as `<path>.old`.
+    static let sizeLimit = 8 * 1024 * 1024
+
     package let path: String
     private let file: Mutex<FileDescriptor>
 
     /// Opens the journal to write at its end, and makes it if need be. A line that a crash cut short is ended first.
     package init(path: String) throws {
+        if FileSystem.exists(path), try FileSystem.size(path) > Self.sizeLimit {
+            try FileSystem.rename(path, to: path + ".old")
+        }
         let file = try FileDescriptor.open(
             FilePath(path), .readWrite, options: [.create, .append, .closeOnExec], permissions: .ownerReadWrite)
         let size = try file.seek(offset: 0, from: .end)
@@ -68,6 +74,19 @@ package final class Journal: Sendable {
         } catch let code as Errno {
             throw FileFailure("write", path, code)
         }
+    }
+
+    /// Steps of the last run in `entries` that began and, because it was killed, never ended.
+    package static func interrupted(_ entries: [Entry]) -> [String] {
+        guard let run = entries.last?.run else { return [] }
+        var open: [String] = []
+        for entry in entries where entry.run == run {
+            switch entry.outcome {
+            case .started: open.append(entry.step)
+            case .succeeded, .failed: open.removeAll { $0 == entry.step }
+            }
+        }
+        return open
     }
 
     /// The entries of a journal file; lines that are cut short are left out.

@@ -8,9 +8,14 @@ package struct PlanExecutor: Sendable {
         package var outcomes: [String: ActionGraph.Outcome]
         /// Ids of actions that were not begun because a stop was asked for.
         package var notBegun: [String]
+        /// Ids of actions that failed because their host could not be reached.
+        package var unreachable: Set<String> = []
 
-        package var succeeded: Int { outcomes.values.count { $0 == .succeeded } }
-        package var isComplete: Bool { notBegun.isEmpty && succeeded == outcomes.count }
+        /// Actions of passes before this one, all of which succeeded.
+        package var earlier = 0
+
+        package var succeeded: Int { earlier + outcomes.values.count { $0 == .succeeded } }
+        package var isComplete: Bool { notBegun.isEmpty && succeeded == earlier + outcomes.count }
     }
 
     private let journal: Journal
@@ -19,11 +24,12 @@ package struct PlanExecutor: Sendable {
     private let wallClock: any WallClock
     private let limits: ActionGraph.Limits
     private let stop: StopRequest
+    private let faults: FaultPoints
 
     /// - Parameter run: names this run of the tool in the journal.
     package init(
         journal: Journal, run: String, reporter: any ProgressReporter, wallClock: any WallClock, stop: StopRequest,
-        limits: ActionGraph.Limits = ActionGraph.Limits()
+        limits: ActionGraph.Limits = ActionGraph.Limits(), faults: FaultPoints = .none
     ) {
         self.journal = journal
         self.run = run
@@ -31,6 +37,13 @@ package struct PlanExecutor: Sendable {
         self.wallClock = wallClock
         self.stop = stop
         self.limits = limits
+        self.faults = faults
+    }
+
+    private struct Ending: Sendable {
+        let id: String
+        let outcome: ActionGraph.Outcome
+        var isUnreachable = false
     }
 
     /// Runs every action once what it depends on has succeeded. Throws only when the journal cannot be written.
@@ -38,15 +51,18 @@ package struct PlanExecutor: Sendable {
         _ actions: [PlanAction], perform: @escaping @Sendable (PlanAction) async throws -> Void
     ) async throws -> Report {
         var graph = ActionGraph(actions, limits: limits)
-        try await withThrowingTaskGroup(of: (String, ActionGraph.Outcome).self) { group in
+        announce(actions)
+        var unreachable: Set<String> = []
+        try await withThrowingTaskGroup(of: Ending.self) { group in
             while !graph.isFinished {
                 if !stop.isRequested, !Task.isCancelled {
                     for action in graph.start() {
-                        group.addTask { (action.id, try await carryOut(action, perform)) }
+                        group.addTask { try await carryOut(action, perform) }
                     }
                 }
-                guard let (id, outcome) = try await group.next() else { break }
-                graph.finish(id, outcome)
+                guard let ending = try await group.next() else { break }
+                if ending.isUnreachable { unreachable.insert(ending.id) }
+                graph.finish(ending.id, ending.outcome)
             }
         }
         for action in actions {
@@ -54,25 +70,51 @@ package struct PlanExecutor: Sendable {
                 report(.skipped, action, detail: "because \(blocker) did not succeed")
             }
         }
-        return Report(outcomes: graph.outcomes, notBegun: graph.remaining.map(\.id))
+        return Report(outcomes: graph.outcomes, notBegun: graph.remaining.map(\.id), unreachable: unreachable)
     }
 
     private func carryOut(
         _ action: PlanAction, _ perform: @Sendable (PlanAction) async throws -> Void
-    ) async throws -> ActionGraph.Outcome {
+    ) async throws -> Ending {
         try note(action, .started)
+        try faults.pass()
+        reporter.report(
+            ProgressEvent(.begun, action.what, host: action.host?.text, cell: action.cell?.description))
         do {
             try await reporter.step(action.what, host: action.host?.text, cell: action.cell?.description) {
                 try await perform(action)
             }
-            try note(action, .succeeded)
-            return .succeeded
-        } catch let failure as FileFailure where failure.path == journal.path {
-            throw failure
         } catch {
             let why = ErrorChain(error).description
             try note(action, .failed, why)
-            return .failed(why)
+            try faults.pass()
+            return Ending(id: action.id, outcome: .failed(why), isUnreachable: Self.isUnreachable(error))
+        }
+        try faults.pass()
+        try note(action, .succeeded)
+        try faults.pass()
+        return Ending(id: action.id, outcome: .succeeded)
+    }
+
+    private static func isUnreachable(_ error: any Error) -> Bool {
+        guard let failure = error as? HostFailure, case .unreachable = failure.reason else { return false }
+        return true
+    }
+
+    /// How many steps each cell has, and each host beside them.
+    private func announce(_ actions: [PlanAction]) {
+        struct Place: Hashable {
+            let host: String?
+            let cell: String?
+        }
+        let places = actions.map { action in
+            Place(host: action.cell == nil ? action.host?.text : nil, cell: action.cell?.description)
+        }
+        let counts = Dictionary(grouping: places) { $0 }.mapValues(\.count)
+        for (place, count) in counts.sorted(by: {
+            ($0.key.cell ?? "", $0.key.host ?? "") < ($1.key.cell ?? "", $1.key.host ?? "")
+        }) {
+            reporter.report(ProgressEvent(.planned, "\(count) steps", host: place.host, cell: place.cell, count: count))
         }
     }
 

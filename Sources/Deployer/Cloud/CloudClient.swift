@@ -30,10 +30,10 @@ package struct CloudClient: Sendable {
     }
 
     private let url: String
-    private let token: Secret
+    let token: Secret
     private let authority: String?
 
-    private init(url: String, token: Secret, authority: String?) {
+    init(url: String, token: Secret, authority: String?) {
         self.url = url
         self.token = token
         self.authority = authority

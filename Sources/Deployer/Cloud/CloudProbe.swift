@@ -9,20 +9,23 @@ struct CloudProbe: Sendable {
     let desired: [Resource]
 
     func observations() async throws -> [Resource.ID: ObservedFacts.Observation] {
-        var found: [Resource.ID: ObservedFacts.Observation] = [:]
         let kinds = Set(desired.map(\.id.kind))
-        if !kinds.isDisjoint(with: [.project, .user]) {
-            found.merge(try await identity()) { _, new in new }
+        async let identity = kinds.isDisjoint(with: [.project, .user]) ? [:] : identity()
+        async let flavors = kinds.contains(.flavor) ? flavors() : [:]
+        async let networks = kinds.contains(.network) ? networks() : [:]
+        async let images = kinds.contains(.image) ? images() : [:]
+        var found = try await identity
+        for part in [try await flavors, try await networks, try await images] {
+            found.merge(part) { _, new in new }
         }
-        if kinds.contains(.flavor) { found.merge(try await flavors()) { _, new in new } }
-        if kinds.contains(.network) { found.merge(try await networks()) { _, new in new } }
-        if kinds.contains(.image) { found.merge(try await images()) { _, new in new } }
         return found
     }
 
     private func identity() async throws -> [Resource.ID: ObservedFacts.Observation] {
-        let projects = Self.byName(try await client.list("/identity/v3/projects", key: "projects"))
-        let users = Self.byName(try await client.list("/identity/v3/users", key: "users"))
+        async let allProjects = client.list("/identity/v3/projects", key: "projects")
+        async let allUsers = client.list("/identity/v3/users", key: "users")
+        let projects = Self.byName(try await allProjects)
+        let users = Self.byName(try await allUsers)
         var found: [Resource.ID: ObservedFacts.Observation] = [:]
         for resource in desired {
             switch resource.specification {

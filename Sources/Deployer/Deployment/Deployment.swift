@@ -24,6 +24,18 @@ package struct Deployment: Sendable {
         package var desired: DesiredState
         package var facts: ObservedFacts
         package var plan: Plan
+
+        /// Whether something on a host that can be reached could not be looked at.
+        var isBlind: Bool { !unseen.isEmpty }
+
+        /// What could not be looked at, hosts out of reach apart: a sentence for each reason.
+        var unseen: [String] {
+            let lost = Set(facts.unreachable.values)
+            let reasons = plan.unknown.filter { item in !lost.contains { item.reason.hasSuffix($0) } }
+            return Dictionary(grouping: reasons, by: \.reason).sorted { $0.key < $1.key }.map { reason, items in
+                "\(items.count) things such as \(items[0].resource) could not be looked at: \(reason)"
+            }
+        }
     }
 
     /// Looks at everything and plans. Changes nothing, on the hosts or here.
@@ -33,49 +45,16 @@ package struct Deployment: Sendable {
         }
     }
 
-    /// Makes the cloud as the topology says. Steps that fail leave out what depends on them; the rest is done.
-    /// - Throws: ``ExclusiveLock/Held`` when another run is at work, ``ApplyFailure`` when something was not done.
-    /// - Returns: what was done.
-    package func apply(stop: StopRequest) async throws -> PlanExecutor.Report {
-        try FileSystem.makeFolder(settings.stateFolder)
-        let lock = try ExclusiveLock(path: settings.lockPath, command: "cellwright apply", now: wallClock.now())
-        let report = try await apply(lock, stop: stop)
-        return report
-    }
-
-    private func apply(_ lock: borrowing ExclusiveLock, stop: StopRequest) async throws -> PlanExecutor.Report {
-        reporter.report(ProgressEvent(.stage, "look"))
-        let inputs: DesiredState.Inputs = try await reporter.step("prepare executables and secrets") {
-            try await self.inputs(creating: true)
-        }
-        return try await withHosts { hosts -> PlanExecutor.Report in
-            try await apply(inputs, hosts: hosts, stop: stop)
-        }
-    }
-
-    private func apply(
-        _ inputs: DesiredState.Inputs, hosts: HostPool, stop: StopRequest
-    ) async throws -> PlanExecutor.Report {
-        let title = "look at \(settings.topology.hosts.count) hosts and the cloud"
-        let survey: Survey = try await reporter.step(title) { try await self.survey(hosts, inputs: inputs) }
-        try refuseLosses(survey.plan)
-        for (host, why) in hosts.unreachable.sorted(by: { $0.key < $1.key }) {
-            reporter.report(ProgressEvent(.failed, "unreachable", host: host.text, detail: why))
-        }
-        reporter.report(ProgressEvent(.stage, "apply \(survey.plan.actions.count) changes"))
-        let report = try await execute(survey.plan.actions, hosts: hosts, stop: stop)
-        try writeClouds()
-        try judge(report, survey: survey)
-        return report
-    }
-
     // MARK: Parts that other operations share
 
-    func execute(_ actions: [PlanAction], hosts: HostPool, stop: StopRequest) async throws -> PlanExecutor.Report {
+    func execute(
+        _ actions: [PlanAction], hosts: HostPool, stop: StopRequest,
+        limits: ActionGraph.Limits = ActionGraph.Limits(), faults: FaultPoints = .none
+    ) async throws -> PlanExecutor.Report {
         let journal = try Journal(path: settings.journalPath)
         let executor = PlanExecutor(
             journal: journal, run: ids.uuid().uuidString.lowercased(), reporter: reporter, wallClock: wallClock,
-            stop: stop)
+            stop: stop, limits: limits, faults: faults)
         let performer = performer(hosts)
         return try await executor.execute(actions) { try await performer.perform($0) }
     }
@@ -87,15 +66,8 @@ package struct Deployment: Sendable {
     }
 
     func withHosts<Result>(_ body: (HostPool) async throws -> Result) async throws -> Result {
-        let hosts = try await HostPool.open(settings.targets)
-        do {
-            let result = try await body(hosts)
-            await hosts.close()
-            return result
-        } catch {
-            await hosts.close()
-            throw error
-        }
+        // Connections stay open for a while, for the next run: see SSHConnection.idleSeconds.
+        try await body(try await HostPool.open(settings.targets))
     }
 
     func survey(_ hosts: HostPool, inputs: DesiredState.Inputs) async throws -> Survey {
@@ -163,63 +135,5 @@ package struct Deployment: Sendable {
         CertificateStore(
             secrets: secrets, cloud: settings.topology.name, settings: settings.topology.certificates,
             now: wallClock.now())
-    }
-
-    private func writeClouds() throws {
-        let topology = settings.topology
-        let passwords = UserPasswords(settings: settings, secrets: secrets)
-        let administrator = passwords.administrator
-        let others = topology.bootstrap.users.filter { !$0.roles.contains(BootstrapDocument.administratorName) }
-        let logins = try [("cellwright", others.first ?? administrator), ("cellwright-admin", administrator)].map {
-            cloud, user in
-            CloudsFile.Login(
-                cloud: cloud, user: user.name, project: user.project, password: try passwords.password(of: user))
-        }
-        let text = CloudsFile.text(
-            logins, url: topology.publicURL, region: topology.region, authority: settings.authorityPath)
-        if try PrivateFile.update(text, at: settings.cloudsPath) {
-            reporter.report(ProgressEvent(.done, "write \(settings.cloudsPath)"))
-        }
-    }
-
-    /// What holds users' data is never taken away by an apply.
-    private func refuseLosses(_ plan: Plan) throws {
-        let losses = plan.actions.filter {
-            $0.specification == nil && [.database, .brokerVhost, .cellMapping].contains($0.resource.kind)
-        }
-        if let first = losses.first { throw RemovalFailure(what: first.resource.removalSubject) }
-    }
-
-    private func judge(_ report: PlanExecutor.Report, survey: Survey) throws {
-        let failures = report.outcomes.compactMap { id, outcome -> String? in
-            // The rest of the text was reported when the step failed.
-            if case .failed(let why) = outcome { "\(id): \(why.lines.first ?? why)" } else { nil }
-        }.sorted()
-        let unreachable = survey.facts.unreachable.sorted { $0.key < $1.key }.map { "\($0.key): \($0.value)" }
-        guard failures.isEmpty, unreachable.isEmpty, report.notBegun.isEmpty else {
-            throw ApplyFailure(
-                failures: failures, unreachable: unreachable, notBegun: report.notBegun.count,
-                succeeded: report.succeeded)
-        }
-    }
-}
-
-/// An apply that did not do all of it.
-package struct ApplyFailure: Error, Sendable, Equatable, CustomStringConvertible {
-    /// What failed, and why, in order.
-    package let failures: [String]
-    /// Hosts that did not answer, and why.
-    package let unreachable: [String]
-    /// Changes that were not begun, because a stop was asked for.
-    package let notBegun: Int
-    package let succeeded: Int
-
-    package var description: String {
-        var parts: [String] = []
-        if !failures.isEmpty { parts.append("\(failures.count) failed: \(failures.joined(separator: "; "))") }
-        if !unreachable.isEmpty { parts.append("unreachable hosts: \(unreachable.joined(separator: "; "))") }
-        if notBegun > 0 { parts.append("stopped before \(notBegun) changes") }
-        return "not everything was applied (\(succeeded) changes were made). " + parts.joined(separator: ". ")
-            + ". Run `cellwright apply` again to go on: what is done stays done"
     }
 }

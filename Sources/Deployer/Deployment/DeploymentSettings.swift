@@ -29,6 +29,7 @@ package struct DeploymentSettings: Sendable {
 
     var secretsFolder: String { "\(stateFolder)/secrets" }
     var cacheFolder: String { "\(stateFolder)/cache" }
+    var tokenPath: String { "\(cacheFolder)/token" }
     var lockPath: String { "\(stateFolder)/lock" }
     package var journalPath: String { "\(stateFolder)/journal" }
     package var cloudsPath: String { "\(stateFolder)/clouds.yaml" }

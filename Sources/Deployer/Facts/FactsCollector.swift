@@ -26,8 +26,10 @@ struct FactsCollector: Sendable {
     private enum Answer: Sendable {
         case found(Found)
         /// With what the server itself says about its unit.
-        case database(HostName?, Found, unit: [String: String])
+        case database(HostName?, Found, unit: [String: String], usage: [CellPath: CellUsage])
         case unreachable(HostName, String)
+        /// A server of ours did not answer: so these are unknown, unless it never ran there.
+        case silent([Resource.ID], String, sign: Resource.ID)
     }
 
     /// - Parameter desired: what the topology wants; things of ours beyond it are found as well.
@@ -44,11 +46,16 @@ struct FactsCollector: Sendable {
         for case .found(let found) in answers {
             for (id, observation) in found { facts.observations[id] = pool.shared(observation) }
         }
-        for case .database(let host, let found, let unit) in answers {
+        for case .database(let host, let found, let unit, let usage) in answers {
+            facts.usage.merge(usage) { _, new in new }
             facts.observations.merge(found) { _, new in new }
             addUnitAttributes(unit, host: host, to: &facts)
         }
         for case .unreachable(let host, let why) in answers { facts.unreachable[host] = why }
+        for case .silent(let resources, let why, let sign) in answers {
+            guard case .present = facts[sign] else { continue }
+            for resource in resources { facts.observations[resource] = .unknown(why) }
+        }
         return facts
     }
 
@@ -69,8 +76,8 @@ struct FactsCollector: Sendable {
                 return .unreachable(host, "\(failure)")
             }
         case .database(let server): return try await look(at: server, desired)
-        case .broker(let server): return .found(try await look(at: server, desired))
-        case .cloud: return .found(try await cloud(desired))
+        case .broker(let server): return try await look(at: server, desired)
+        case .cloud: return try await cloud(desired)
         }
     }
 
@@ -79,7 +86,8 @@ struct FactsCollector: Sendable {
     private func look(at server: ResourceSpecification.DatabaseServer, _ desired: [Resource]) async throws -> Answer {
         let (connection, script) = try access.database(server)
         let result = try await connection.run(
-            script.facts(settings: [DatabaseProbe.inputsSetting, DatabaseProbe.portSetting]), timeout: Self.probeTimeout)
+            script.facts(settings: [DatabaseProbe.inputsSetting, DatabaseProbe.portSetting]), timeout: Self.probeTimeout
+        )
         let passwords = try passwords(desired) { specification in
             guard case .databaseRole(let owner, let name, let secret) = specification, owner == server else {
                 return nil
@@ -88,15 +96,10 @@ struct FactsCollector: Sendable {
         }
         let probe = DatabaseProbe(output: result.standardOutput, host: server.host, passwords: passwords)
         guard probe.isComplete else {
-            guard server.host == nil else {
-                // Not installed or not running: what follows from that is planned from its packages and unit.
-                return .found([:])
-            }
-            let reason = ObservedFacts.Observation.unknown(result.complaint)
-            return .found(
-                Dictionary(
-                    desired.filter { $0.specification.databaseServer == server }.map { ($0.id, reason) },
-                    uniquingKeysWith: { first, _ in first }))
+            return Self.silent(
+                desired.filter { $0.specification.databaseServer == server }.map(\.id) + mappingIDs(in: server),
+                "PostgreSQL does not answer: \(result.complaint.lines.first ?? "")", host: server.host,
+                sign: DebianFiles.postgresSettingsPath)
         }
         var found = probe.observations
         for resource in desired {
@@ -105,41 +108,22 @@ struct FactsCollector: Sendable {
             else { continue }
             found[resource.id] = .present(["migratedBy": digest])
         }
-        let mappings = try await mappings(in: server, connection, script, databases: probe)
-        found.merge(mappings) { _, new in new }
-        return .database(server.host, found, unit: probe.unitAttributes)
+        let cells = try await lookIntoCells(connection, script, databases: probe, host: server.host)
+        found.merge(cells.mappings) { _, new in new }
+        return .database(server.host, found, unit: probe.unitAttributes, usage: cells.usage)
     }
 
-    /// Children that the parents whose databases are on this server have mapped.
-    private func mappings(
-        in server: ResourceSpecification.DatabaseServer, _ connection: any HostConnection, _ script: PostgresScript,
-        databases: DatabaseProbe
-    ) async throws -> Found {
-        let names = settings.topology.cells.filter { !$0.children.isEmpty || $0.path.isRoot }
-            .map(\.path.resourceName)
-            .filter { databases.observations[.init(.database, host: server.host, name: $0)] != nil }
-        var found: Found = [:]
-        for name in names {
-            let output = try await connection.check(
-                "read cell mappings", script.query(Self.mappingQuery, database: name), timeout: Self.probeTimeout)
-            for line in output.lines {
-                let fields = line.split(separator: "\t", omittingEmptySubsequences: false).map(String.init)
-                guard fields.count == 7, fields[0] == "cell", let path = CellPath(fields[1]) else { continue }
-                found[.init(.cellMapping, cell: path, name: path.name)] = .present([
-                    "path": fields[1], "host": fields[2], "port": fields[3], "vhost": fields[4], "user": fields[5],
-                    "tls": fields[6] == "true" ? "yes" : "no",
-                ])
-            }
-        }
-        return found
+    /// What the cells' databases on this server hold: children that a parent has mapped, and servers.
+    private func lookIntoCells(
+        _ connection: any HostConnection, _ script: PostgresScript, databases: DatabaseProbe, host: HostName?
+    ) async throws -> CellContentProbe {
+        let names = databases.observations.keys.filter { $0.kind == .database }.map(\.name).sorted()
+        guard !names.isEmpty else { return CellContentProbe(output: "") }
+        let output = try await connection.check(
+            "look into the cells' databases", script.queries(CellContentProbe.query, databases: names),
+            timeout: Self.probeTimeout)
+        return CellContentProbe(output: output)
     }
-
-    static let mappingQuery = """
-        select to_regclass('directory.cells') is not null as mapped \\gset
-        \\if :mapped
-        select 'cell', path, bus->>'host', bus->>'port', bus->>'vhost', bus->>'user', coalesce(bus->>'tls', 'false') from directory.cells;
-        \\endif
-        """
 
     private func addUnitAttributes(_ attributes: [String: String], host: HostName?, to facts: inout ObservedFacts) {
         guard let host else { return }
@@ -154,7 +138,7 @@ struct FactsCollector: Sendable {
 
     // MARK: Brokers
 
-    private func look(at server: ResourceSpecification.BrokerServer, _ desired: [Resource]) async throws -> Found {
+    private func look(at server: ResourceSpecification.BrokerServer, _ desired: [Resource]) async throws -> Answer {
         let (connection, script) = try access.broker(server)
         let result = try await connection.run(script.facts(), timeout: Self.probeTimeout)
         let passwords = try passwords(desired) { specification in
@@ -165,14 +149,40 @@ struct FactsCollector: Sendable {
             let probe = try BrokerProbe(
                 output: result.standardOutput, host: server.host, passwords: passwords,
                 administrator: ResourceSpecification.brokerAdministratorName)
-            return probe.observations.merging(queues(probe.queues, of: server, desired)) { _, new in new }
+            return .found(probe.observations.merging(queues(probe.queues, of: server, desired)) { _, new in new })
         } catch let failure as BrokerProbe.Failure {
-            guard server.host == nil else { return [:] }
-            let reason = ObservedFacts.Observation.unknown(
-                failure == .refused ? "the broker refuses the administrator" : result.complaint)
-            return Dictionary(
-                desired.filter { $0.specification.brokerServer == server }.map { ($0.id, reason) },
-                uniquingKeysWith: { first, _ in first })
+            // The administrator of a broker of ours is made with whatever password it has now.
+            let isOurs = server.host != nil
+            let ids = desired.filter { resource in
+                if case .brokerAdministrator = resource.specification { return !isOurs }
+                return resource.specification.brokerServer == server || isQueue(resource, of: server)
+            }.map(\.id)
+            let why =
+                failure == .refused
+                ? "the broker refuses the administrator" : "RabbitMQ does not answer: \(result.complaint)"
+            return Self.silent(ids, why, host: server.host, sign: HostProbe.brokerSettings)
+        }
+    }
+
+    /// Of a server of ours the sign that it ran before is a file of its settings; one of somebody else's always did.
+    private static func silent(_ ids: [Resource.ID], _ why: String, host: HostName?, sign path: String) -> Answer {
+        guard let host else {
+            return .found(Dictionary(ids.map { ($0, .unknown(why)) }, uniquingKeysWith: { first, _ in first }))
+        }
+        return .silent(ids, why, sign: .init(.file, host: host, name: path))
+    }
+
+    private func isQueue(_ resource: Resource, of server: ResourceSpecification.BrokerServer) -> Bool {
+        guard resource.id.kind == .hostQueue, let cell = resource.id.cell.flatMap(settings.topology.cell) else {
+            return false
+        }
+        return cell.brokerServer == server
+    }
+
+    /// Mappings that parents with a database on this server keep.
+    private func mappingIDs(in server: ResourceSpecification.DatabaseServer) -> [Resource.ID] {
+        settings.topology.cells.filter { $0.databaseServer == server }.flatMap(\.children).map {
+            .init(.cellMapping, cell: $0.path, name: $0.name)
         }
     }
 
@@ -201,20 +211,40 @@ struct FactsCollector: Sendable {
 
     // MARK: Cloud
 
-    /// Objects of the cloud; none when nobody can log in yet.
-    private func cloud(_ desired: [Resource]) async throws -> Found {
+    /// Objects of the cloud; none when there is no API yet.
+    private func cloud(_ desired: [Resource]) async throws -> Answer {
         let objects = desired.filter { [.project, .user, .flavor, .network, .image].contains($0.id.kind) }
         let passwords = UserPasswords(settings: settings, secrets: secrets)
-        guard !objects.isEmpty, let password = try passwords.existing(of: passwords.administrator) else { return [:] }
+        guard !objects.isEmpty, let password = try passwords.existing(of: passwords.administrator) else {
+            return .found([:])
+        }
+        let cache = TokenCache(
+            path: settings.tokenPath, url: settings.topology.publicURL, authority: settings.authorityPath)
+        do {
+            if let client = cache.client() {
+                return .found(try await CloudProbe(client: client, desired: objects).observations())
+            }
+        } catch let failure as CloudClient.Failure {
+            if failure.status == nil { return silentCloud(objects, failure) }
+        }
         do {
             let name = BootstrapDocument.administratorName
             let client = try await CloudClient.login(
                 url: settings.topology.publicURL, authority: settings.authorityPath, user: name, password: password,
                 project: name)
-            return try await CloudProbe(client: client, desired: objects).observations()
-        } catch is CloudClient.Failure {
-            return [:]
+            try cache.keep(client)
+            return .found(try await CloudProbe(client: client, desired: objects).observations())
+        } catch let failure as CloudClient.Failure {
+            // An administrator who is not known yet is made with the first of the objects.
+            return failure.status == nil ? silentCloud(objects, failure) : .found([:])
         }
+    }
+
+    private func silentCloud(_ objects: [Resource], _ failure: CloudClient.Failure) -> Answer {
+        let process = ProcessLayout(settings.topology).processes.first { $0.kind == .api }
+        let host = process.map(\.host)
+        let path = process.map { "\(ProcessLayout.Paths.units)/\($0.unit)" } ?? ""
+        return Self.silent(objects.map(\.id), "the API does not answer: \(failure.detail)", host: host, sign: path)
     }
 
     private func passwords(

@@ -38,6 +38,9 @@ struct HostProbe: Sendable {
     func script() -> String {
         """
         shopt -s nullglob
+        gates=$(mktemp)
+        trap 'rm -f "$gates"' EXIT
+        \(gatesPart)
         \(packagesPart)
         \(accountsPart)
         marked=$(grep -l -s \(ShellQuoting.quoted(Self.marker)) \(Self.foreignPlaces.joined(separator: " ")) || true)
@@ -47,32 +50,40 @@ struct HostProbe: Sendable {
         2>/dev/null || true) $(echo \(ProcessLayout.Paths.units)/cellwright-*.service) $marked"
         folders="\(HostScript.words(names(.directory))) \(HostScript.words(Self.folders))"
         for f in $marked; do case $f in *.service.d/cellwright.conf) folders="$folders ${f%/*}";; esac; done
-        printf '%s\\n' $files $folders | sort -u > /dev/null
-        stat -c 'path\t%n\t%F\t%a\t%U\t%G' -- $(printf '%s\\n' $files $folders | sort -u) 2>/dev/null || true
-        for f in $(printf '%s\\n' $files | sort -u); do
-          if [ -f "$f" ]; then printf 'digest\t'; sha256sum -- "$f"; fi
-        done
+        stat -c 'path\t%n\t%F\t%a\t%U\t%G\t%Z' -- $(printf '%s\\n' $files $folders | sort -u) 2>/dev/null || true
+        sha256sum -- $(printf '%s\\n' $files | sort -u) 2>/dev/null | sed 's/^/digest\t/' || true
         units=$(printf '%s\\n' \(HostScript.words(names(.unit))) $(cd \(ProcessLayout.Paths.units) && echo cellwright-*.service) \
         $(systemctl list-units --all --plain --no-legend 'cellwright-*.service' | awk '{print $1}') | sort -u)
-        for u in $units; do
-          printf 'unit\t%s' "$u"
-          systemctl show -p LoadState -p ActiveState -p UnitFileState -p MainPID "$u" | sort | tr '\\n' '\t' | sed 's/^/\t/'
-          pid=$(systemctl show -p MainPID --value "$u")
-          if [ "$pid" != 0 ] && [ -r "/proc/$pid/environ" ]; then
-            tr '\\0' '\\n' < "/proc/$pid/environ" | grep -s '^\(ResourceSpecification.Unit.inputsVariable)=' | head -1 || true
-          fi
-          printf '\\n'
-        done | sed '/^$/d'
-        \(gatesPart)
+        \(Self.unitsPart)
+        wait
+        cat "$gates"
         echo end
         """
     }
+
+    /// One line a unit: its properties, and what the process that it runs was started with.
+    private static let unitsPart = """
+        systemctl show --timestamp=unix -p Id -p LoadState -p ActiveState -p UnitFileState -p ExecMainStartTimestamp \
+          -p MainPID -- $units | awk -v RS= -F '\\n' '{
+            id = ""; line = ""
+            for (i = 1; i <= NF; i++) if ($i ~ /^Id=/) id = substr($i, 4); else line = line "\t" $i
+            print "unit\t" id line }' | while IFS= read -r line; do
+          pid=${line#*MainPID=}
+          pid=${pid%%[!0-9]*}
+          printf '%s\t' "$line"
+          if [ "${pid:-0}" != 0 ] && [ -r "/proc/$pid/environ" ]; then
+            tr '\\0' '\\n' < "/proc/$pid/environ" | grep -s '^\(ResourceSpecification.Unit.inputsVariable)=' | head -1 | tr -d '\\n' || true
+          fi
+          printf '\\n'
+        done
+        """
 
     /// What the script's output says. `nil` when it is cut short.
     func observations(_ output: String) -> [Resource.ID: ObservedFacts.Observation]? {
         var parser = HostProbeParser(host: host)
         for line in output.lines { parser.read(line) }
         guard parser.isComplete else { return nil }
+        for resource in wanted where resource.id.kind == .unit { parser.noteAlteredFiles(of: resource, among: wanted) }
         for resource in wanted {
             switch resource.specification {
             case .packages(let names): parser.packages(resource.id, names)
@@ -100,13 +111,14 @@ struct HostProbe: Sendable {
         return "getent passwd \(HostScript.words(names)) | awk -F: -v OFS='\\t' '{print \"account\", $1, $6}' || true"
     }
 
+    /// All at once, in the background: one that does not answer would hold up the rest.
     private var gatesPart: String {
         wanted.compactMap { resource in
             guard case .gate(_, let endpoint) = resource.specification else { return nil }
             return """
-                printf 'gate\t%s\t' \(ShellQuoting.quoted(resource.id.name))
-                curl --silent --max-time 2 --output /dev/null --write-out '%{http_code}\\n' \
-                \(HostScript.healthArguments(endpoint)) || true
+                { status=$(curl --silent --max-time 2 --output /dev/null --write-out '%{http_code}' \
+                \(HostScript.healthArguments(endpoint))) || true
+                printf 'gate\t%s\t%s\\n' \(ShellQuoting.quoted(resource.id.name)) "$status" >> "$gates"; } &
                 """
         }.joined(separator: "\n")
     }
@@ -118,6 +130,9 @@ struct HostProbeParser {
     private(set) var isComplete = false
     private let host: HostName
     private var installed: Set<String> = []
+    /// When a file last changed, and when a unit's process started, in seconds since 1970.
+    private var changes: [String: Int] = [:]
+    private var starts: [String: Int] = [:]
 
     init(host: HostName) { self.host = host }
 
@@ -126,7 +141,7 @@ struct HostProbeParser {
         switch (fields[0], fields.count) {
         case ("package", 3): if fields[2] == "installed" { installed.insert(fields[1]) }
         case ("account", 3): set(.account, fields[1], ["home": fields[2]])
-        case ("path", 6): path(fields)
+        case ("path", 7): path(fields)
         case ("digest", 2): digest(fields[1])
         case ("unit", 2...): unit(fields)
         case ("gate", 3): set(.gate, fields[1], ["answers": fields[2] == "200" ? "yes" : "no"])
@@ -139,6 +154,22 @@ struct HostProbeParser {
     mutating func packages(_ id: Resource.ID, _ names: [String]) {
         let found = names.filter(installed.contains)
         observations[id] = .present(Dictionary(uniqueKeysWithValues: found.map { ($0, "installed") }))
+    }
+
+    /// A process that started after somebody altered one of its files has read what was not meant for it, whatever its
+    /// environment says. One that started before has not.
+    mutating func noteAlteredFiles(of unit: Resource, among wanted: [Resource]) {
+        guard let start = starts[unit.id.name], case .present(let found) = observations[unit.id],
+            let inputs = unit.attributes["inputs"], found["inputs"] == inputs
+        else { return }
+        let files = Set(unit.dependsOn.filter { $0.kind == .file })
+        let isAltered = wanted.contains { file in
+            guard files.contains(file.id), case .present(let attributes) = observations[file.id],
+                let change = changes[file.id.name]
+            else { return false }
+            return attributes["content"] != file.attributes["content"] && change <= start
+        }
+        if isAltered { set(.unit, unit.id.name, ["inputs": "from an altered file"]) }
     }
 
     private mutating func set(_ kind: Resource.Kind, _ name: String, _ attributes: [String: String]) {
@@ -154,6 +185,7 @@ struct HostProbeParser {
         let mode = String(repeating: "0", count: max(0, 4 - fields[3].count)) + fields[3]
         let owner = fields[4] == fields[5] ? fields[4] : "\(fields[4]):\(fields[5])"
         let attributes = ["mode": mode, "owner": owner]
+        changes[fields[1]] = Int(fields[6])
         switch fields[2] {
         case "directory": set(.directory, fields[1], attributes)
         case "regular file", "regular empty file": set(.file, fields[1], attributes)
@@ -179,6 +211,7 @@ struct HostProbeParser {
             "enabled": values["UnitFileState"] == "enabled" ? "yes" : "no",
         ]
         attributes["inputs"] = values[ResourceSpecification.Unit.inputsVariable]
+        starts[fields[1]] = values["ExecMainStartTimestamp"].flatMap { Int($0.dropFirst()) }
         set(.unit, fields[1], attributes)
     }
 }

@@ -48,8 +48,11 @@ enum HostScript {
         return "install -d -m \(directory.mode) -o \(owner) -g \(owner) -- \(ShellQuoting.quoted(directory.path))"
     }
 
-    /// What a folder of ours has in it goes with it.
-    static func removeTree(_ path: String) -> String { "rm -rf --one-file-system -- \(ShellQuoting.quoted(path))" }
+    /// What a folder of ours has in it goes with it, unless a Debian package of ours put it there.
+    static func removeTree(_ path: String) -> String {
+        let path = ShellQuoting.quoted(path)
+        return "dpkg-query -S \(path) >/dev/null 2>&1 || rm -rf --one-file-system -- \(path)"
+    }
 
     /// A folder that is empty by now; one that holds something of somebody else's stays.
     static func removeEmptyFolder(_ path: String) -> String {
@@ -80,16 +83,23 @@ enum HostScript {
     static func removeFile(_ path: String) -> String {
         let kept = ShellQuoting.quoted(path + keptSuffix)
         return """
-            if [ -e \(kept) ]; then mv -f \(kept) \(ShellQuoting.quoted(path)); else rm -f -- \(ShellQuoting.quoted(path)); fi
+            if [ -e \(kept) ]; then mv -f \(kept) \(ShellQuoting.quoted(path))
+            elif ! dpkg-query -S \(ShellQuoting.quoted(path)) >/dev/null 2>&1; then rm -f -- \(ShellQuoting.quoted(path)); fi
             """
     }
 
     /// Makes a unit run with what is on the disk now: enabled, started or, when it runs, restarted or reloaded.
-    static func unit(_ name: String, inputs: String?, reload: Bool) -> String {
+    static func unit(_ name: String, inputs: String?, effect: PlanEffect) -> String {
         let unit = ShellQuoting.quoted(name)
+        let change =
+            switch effect {
+            case .none: "true"
+            case .reload: "systemctl reload \(unit)"
+            case .create, .restart, .replace, .destroy: "systemctl restart \(unit)"
+            }
         return """
             \(enable(unit, inputs: inputs))
-            if systemctl -q is-active \(unit); then systemctl \(reload ? "reload" : "restart") \(unit)
+            if systemctl -q is-active \(unit); then \(change)
             else systemctl start \(unit); fi
             """
     }
@@ -97,11 +107,13 @@ enum HostScript {
     /// Reloads systemd's files only where it must: that takes a second on a busy host. systemd does not always notice
     /// a drop-in in a folder that is younger than its last look, so the inputs that it knows are compared as well.
     private static func enable(_ unit: String, inputs: String?) -> String {
-        let wanted = ShellQuoting.quoted("\(ResourceSpecification.Unit.inputsVariable)=\(inputs ?? "")")
+        let wanted = ShellQuoting.quoted(
+            inputs.map { "\(ResourceSpecification.Unit.inputsVariable)=\($0)" } ?? "")
         return """
             if [ "$(systemctl is-enabled \(unit) 2>/dev/null || true)" != enabled ]; then
               systemctl -q enable --no-reload \(unit); fi
-            if [ "$(systemctl show -p NeedDaemonReload --value \(unit))" != no ]; then systemctl daemon-reload
+            if [ "$(systemctl show -p NeedDaemonReload --value \(unit))" != no ] ||
+               [ "$(systemctl show -p UnitFileState --value \(unit))" != enabled ]; then systemctl daemon-reload
             else case "$(systemctl show -p Environment --value \(unit))" in
               *\(wanted)*) ;; *) systemctl daemon-reload;; esac; fi
             if systemctl -q is-failed \(unit); then systemctl reset-failed \(unit); fi
@@ -111,13 +123,18 @@ enum HostScript {
     /// The same for PostgreSQL, which takes most settings by a reload, and says itself when it needs more.
     static func databaseUnit(_ name: String, inputs: String?) -> String {
         let unit = ShellQuoting.quoted(name)
+        let pending =
+            "select case current_setting('\(DatabaseProbe.inputsSetting)', true) when '\(inputs ?? "")' "
+            + "then count(*)::text else 'unread' end from pg_settings where pending_restart"
         return """
-            \(enable(unit, inputs: inputs))
+            \(enable(unit, inputs: nil))
             if systemctl -q is-active \(unit); then
               systemctl reload \(unit)
-              sleep 1
-              pending=$(cd / && runuser -u postgres -- psql -XAtqc 'select count(*) from pg_settings where pending_restart' \
-                2>/dev/null || echo unknown)
+              for i in $(seq 20); do # it reads its files a moment after it was told to
+                pending=$(cd / && runuser -u postgres -- psql -XAtqc "\(pending)" 2>/dev/null || echo unknown)
+                if [ "$pending" != unread ]; then break; fi
+                sleep 0.1
+              done
               if [ "$pending" != 0 ]; then systemctl restart \(unit); fi
             else systemctl start \(unit); fi
             """

@@ -82,8 +82,25 @@ struct PostgresScript: Sendable {
         script("comment on database \(Self.identifier(name)) is \(Self.literal(Self.comment(digest)));")
     }
 
-    /// Rows of a query in one database, fields parted by tabs.
-    func query(_ sql: String, database: String) -> String { script("\\c \(Self.identifier(database))\n\(sql)") }
+    /// Prints how many rows a table of a database has; nothing when there is no such database or table.
+    func countRows(of table: String, inDatabase database: String) -> String {
+        script(
+            """
+            select count(*) > 0 as made from pg_database where datname = \(Self.literal(database)) \\gset
+            \\if :made
+            \\c \(Self.identifier(database))
+            select to_regclass(\(Self.literal(table))) is not null as made \\gset
+            \\if :made
+            select count(*) from \(table);
+            \\endif
+            \\endif
+            """)
+    }
+
+    /// Rows of a query in each of these databases, one after the other.
+    func queries(_ sql: String, databases: [String]) -> String {
+        script(databases.map { "\\c \(Self.identifier($0))\n\(sql)" }.joined(separator: "\n"))
+    }
 
     static func comment(_ digest: String) -> String { "cellwright schema by \(digest)" }
 

@@ -70,7 +70,7 @@ struct LabContainer: Sendable {
         ).check()
         let started = try await poll(every: .milliseconds(50), for: .seconds(20)) {
             if leader() != nil { return true }
-            if FileSystem.exists(paths.pid(name)), process() == nil { throw LabFailure(failure()) }
+            if hasEnded() { throw LabFailure(failure()) }
             return false
         }
         guard started else { throw LabFailure(failure()) }
@@ -88,6 +88,19 @@ struct LabContainer: Sendable {
             return arguments.contains("--machine=\(specification.machine(name))") ? pid : nil
         } catch {
             return nil
+        }
+    }
+
+    /// Whether the process that was to become systemd-nspawn is gone. Its arguments say nothing here: there are none for a
+    /// moment while one program takes the place of another.
+    private func hasEnded() -> Bool {
+        do {
+            guard FileSystem.exists(specification.paths.pid(name)),
+                let pid = Int32(try FileSystem.text(specification.paths.pid(name)).trimmed)
+            else { return false }
+            return !FileSystem.exists("/proc/\(pid)")
+        } catch {
+            return false
         }
     }
 

@@ -19,6 +19,8 @@ package final class LineReporter: ProgressReporter {
     }
 
     package func report(_ event: ProgressEvent) {
+        // Of a plan's steps people want to know how they ended; programs get all.
+        if style == .text, [.planned, .begun].contains(event.kind) { return }
         let line =
             switch style {
             case .text: Self.text(event)
@@ -35,7 +37,7 @@ package final class LineReporter: ProgressReporter {
         let detail = event.detail.map { ": \($0)" } ?? ""
         return switch event.kind {
         case .stage: "== \(prefix)\(event.title)"
-        case .started: "  ..  \(prefix)\(event.title)"
+        case .planned, .begun, .started: "  ..  \(prefix)\(event.title)"
         case .done: "  ok  \(prefix)\(event.title)\(duration)\(detail)"
         case .failed: "  FAILED  \(prefix)\(event.title)\(duration)\(detail)"
         case .skipped: "  --  \(prefix)\(event.title)\(detail)"

@@ -3,7 +3,11 @@ package struct ProgressEvent: Codable, Sendable, Equatable {
     package enum Kind: String, Codable, Sendable {
         /// A stage of the run begins; `title` names it.
         case stage
-        /// A step begins. Only slow steps say so.
+        /// So many steps (`count`) of this cell or host are to come.
+        case planned
+        /// A step of a plan begins.
+        case begun
+        /// A slow step that is in no plan begins.
         case started
         /// A step ended well; `seconds` says how long it took.
         case done
@@ -21,10 +25,11 @@ package struct ProgressEvent: Codable, Sendable, Equatable {
     package var cell: String?
     package var seconds: Double?
     package var detail: String?
+    package var count: Int?
 
     package init(
         _ kind: Kind, _ title: String, host: String? = nil, cell: String? = nil, took: Duration? = nil,
-        detail: String? = nil
+        detail: String? = nil, count: Int? = nil
     ) {
         self.kind = kind
         self.title = title
@@ -32,6 +37,7 @@ package struct ProgressEvent: Codable, Sendable, Equatable {
         self.cell = cell
         self.seconds = took.map { ($0 / .milliseconds(1)).rounded() / 1_000 }
         self.detail = detail
+        self.count = count
     }
 }
 

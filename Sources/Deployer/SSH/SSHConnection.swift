@@ -3,6 +3,8 @@ import FoundationEssentials
 /// One host reached by OpenSSH. All calls share one connection (a control master), opened by ``open()``.
 package struct SSHConnection: HostConnection {
     static let connectTimeoutSeconds = 10
+    /// A shared connection without a call ends by itself after so long: one that a killed run left, too.
+    static let idleSeconds = 60
     static let uploadTimeout = Duration.seconds(300)
     /// ssh's own failures, as opposed to the remote command's, have this status.
     static let transportFailure: Int32 = 255
@@ -15,16 +17,35 @@ package struct SSHConnection: HostConnection {
     /// - Parameter controlFolder: a private folder with a short path (the limit for sockets is 107 bytes).
     package init(target: SSHTarget, controlFolder: String) {
         self.target = target
-        controlPath = "\(controlFolder)/\(target.name)"
+        // Distinct for every way to log in, and short: an address may lead to another machine by another key or jump host.
+        let way = target.arguments(controlPath: "").joined(separator: " ") + " " + target.address
+        controlPath = "\(controlFolder)/\(Digest.of(way).prefix(16))"
     }
 
-    /// Opens the shared connection; an open one is kept.
+    /// Opens the shared connection; one that is open and leads somewhere is kept.
     package func open() async throws {
-        let arguments = base + ["-M", "-N", "-f", "-o", "ControlPersist=yes", target.address]
-        if try await isOpen() { return }
+        if FileSystem.exists(controlPath) {
+            if try await answers() { return }
+            await close()
+            try FileSystem.remove(controlPath)
+        }
+        let arguments = base + ["-M", "-N", "-f", "-o", "ControlPersist=\(Self.idleSeconds)", target.address]
         let result = try await command(arguments, timeout: .seconds(Self.connectTimeoutSeconds + 10)).run()
-        guard result.status == 0 else {
+        guard result.status == 0 || isTaken(result) else {
             throw HostFailure(host: name, what: "connect", reason: .unreachable(result.complaint))
+        }
+    }
+
+    /// Another run opened the same connection at the same moment.
+    private func isTaken(_ result: CommandResult) -> Bool {
+        result.complaint.contains("ControlSocket") && FileSystem.exists(controlPath)
+    }
+
+    private func answers() async throws -> Bool {
+        do {
+            return try await command(base + [target.address, "--", "true"], timeout: .seconds(3)).run().status == 0
+        } catch is CommandFailure {
+            return false
         }
     }
 
@@ -35,10 +56,6 @@ package struct SSHConnection: HostConnection {
         } catch {
             // Nothing to end.
         }
-    }
-
-    package func isOpen() async throws -> Bool {
-        try await command(base + ["-O", "check", target.address], timeout: .seconds(5)).run().status == 0
     }
 
     package func run(_ script: String, timeout: Duration) async throws -> CommandResult {
@@ -67,10 +84,29 @@ package struct SSHConnection: HostConnection {
     }
 
     /// The script as bash reads it: parsed whole before its first command runs, with nothing left for a command in it to
-    /// read from standard input.
+    /// read from standard input. While it runs it holds a share of a lock on the host, see ``awaitOthers``.
     static func wrapped(_ script: String) -> String {
-        "cellwright_main() {\nset -eu\n\(script)\n}\ncellwright_main </dev/null\n"
+        """
+        cellwright_main() {
+        set -eu
+        \(script)
+        }
+        if [ -w /run/lock ]; then exec 9>>\(hostLock); flock -s 9; fi
+        cellwright_main </dev/null
+
+        """
     }
+
+    static let hostLock = "/run/lock/cellwright"
+    /// How long scripts of a run that was killed may take to end.
+    static let othersLimit = Duration.seconds(90)
+
+    /// Returns when no script of an earlier run is at work on the host; at the latest after a minute, for nothing that a
+    /// script of ours does takes longer but the installing of packages, which may be done twice.
+    static let awaitOthers = """
+        exec 9>&-
+        flock --exclusive --wait 60 \(hostLock) true || true
+        """
 
     /// What a host runs to take a file. Nothing in it is secret: it is visible in the host's process list.
     static func receiver(digest: String, destination: String, mode: String, owner: String) -> String {

@@ -8,19 +8,40 @@ struct ApplyCommand: AsyncParsableCommand {
         commandName: "apply", abstract: "Make the cloud as the topology says.",
         discussion: """
             It may be run again at any time: what is done stays done. Ctrl-C stops it at the next safe point. With \
-            --output json every step is one line of JSON on standard output, the last one the result.
+            --output json every step is one line of JSON on standard output, the last one the result. A cell that is \
+            new and fails is undone; others are left alone.
             """)
 
+    @Argument(
+        help: ArgumentHelp("A plan that `plan --out` saved: exactly that is done, or nothing.", valueName: "plan"))
+    var file: String?
+
     @OptionGroup var common: CommonOptions
+    @OptionGroup var losses: DataLossOptions
+
+    @Flag(help: "Leave what was made of a new cell that failed, to be looked at.")
+    var keepFailed = false
+
+    @Option(help: ArgumentHelp("Steps at the same time, over all hosts.", valueName: "n"))
+    var parallel = ActionGraph.Limits().total
+
+    func validate() throws {
+        guard (1...256).contains(parallel) else { throw ValidationError("--parallel must be from 1 to 256") }
+    }
 
     func run() async throws {
         try await reportingErrors(json: common.isJSON) {
-            let session = try DeploymentSession(common) { Console.out($0) }
+            let session = try DeploymentSession(common, isLive: true) { Console.out($0) }
             if try await session.isLabUnmade() {
                 throw UserError("the lab's hosts are not up; run `cellwright lab up` first")
             }
             let deployment = session.deployment
-            let report = try await stoppable(reporter: session.reporter) { try await deployment.apply(stop: $0) }
+            let options = ApplyOptions(
+                keepsFailed: keepFailed, limits: .init(total: parallel),
+                plan: try file.map { try PlanFile.read(from: $0) }, allowedLosses: losses.cells)
+            let report = try await stoppable(reporter: session.reporter) {
+                try await deployment.apply(options, stop: $0)
+            }
             let url = session.settings.topology.publicURL
             if common.isJSON {
                 try Console.out(
@@ -60,7 +81,7 @@ struct DestroyCommand: AsyncParsableCommand {
 
     func run() async throws {
         try await reportingErrors(json: common.isJSON) {
-            let session = try DeploymentSession(common) { Console.out($0) }
+            let session = try DeploymentSession(common, isLive: true) { Console.out($0) }
             let deployment = session.deployment
             let report = try await stoppable(reporter: session.reporter) { try await deployment.destroy(stop: $0) }
             if common.isJSON {

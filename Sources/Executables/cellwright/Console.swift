@@ -1,14 +1,29 @@
 import ArgumentParser
+import Deployer
 import FoundationEssentials
+import Glibc
 import Primitives
 import SystemPackage
 import Topology
 
 /// Standard output and error, unbuffered: whoever reads them sees a line when it is written.
 enum Console {
-    static func out(_ line: String) { write(line, to: .standardOutput) }
+    static func out(_ line: String) { write(line + "\n", to: .standardOutput) }
 
-    static func error(_ line: String) { write(line, to: .standardError) }
+    static func error(_ line: String) { write(line + "\n", to: .standardError) }
+
+    /// Text as it is on standard output.
+    static func write(_ text: String) { write(text, to: .standardOutput) }
+
+    /// Columns of the terminal that standard output is; `nil` when it is none, or one that takes no control sequences.
+    static var terminalWidth: Int? {
+        guard isatty(STDOUT_FILENO) == 1, let kind = ProcessInfo.processInfo.environment["TERM"], kind != "dumb" else {
+            return nil
+        }
+        var size = winsize()
+        guard ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 20 else { return 80 }
+        return Int(size.ws_col)
+    }
 
     /// One line of JSON on standard output.
     static func out(json value: some Encodable) throws {
@@ -17,19 +32,24 @@ enum Console {
         out(String(decoding: try encoder.encode(value), as: UTF8.self))
     }
 
-    private static func write(_ line: String, to file: FileDescriptor) {
+    private static func write(_ text: String, to file: FileDescriptor) {
         do {
-            try file.writeAll(Array((line + "\n").utf8))
+            try file.writeAll(Array(text.utf8))
         } catch {
             // Whoever read it is gone; there is nobody to tell.
         }
     }
 }
 
-/// Exit statuses that scripts may rely on. Wrong usage is 64, by the argument parser.
+/// Exit statuses that scripts may rely on; 0 is that all was done, wrong usage is 64, by the argument parser.
 extension ExitCode {
     static let failed = ExitCode(1)
+    /// A plan that would change something.
     static let changes = ExitCode(2)
+    /// Nothing was begun: another run holds the lock, or what was asked for is not allowed.
+    static let refused = ExitCode(3)
+    /// Some of it was done and the rest was not; the same command goes on.
+    static let partial = ExitCode(4)
     static let invalidTopology = ExitCode(65)
 }
 
@@ -51,7 +71,15 @@ func reportingErrors(json: Bool, _ body: () async throws -> Void) async throws {
     } catch {
         let text = ErrorChain(error).description
         if json { try Console.out(json: ErrorDocument(text)) } else { Console.error("error: \(text)") }
-        throw ExitCode.failed
+        throw exitCode(of: error)
+    }
+}
+
+private func exitCode(of error: any Error) -> ExitCode {
+    switch error {
+    case is ExclusiveLock.Held, is RemovalFailure, is DataLossRefusal, is PlanMoved: .refused
+    case let failure as ApplyFailure: failure.isPartial ? .partial : .failed
+    default: .failed
     }
 }
 

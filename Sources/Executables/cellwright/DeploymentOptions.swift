@@ -9,10 +9,14 @@ import UnixSignals
 struct DeploymentSession {
     let settings: DeploymentSettings
     let deployment: Deployment
-    let reporter: LineReporter
+    let reporter: any ProgressReporter
 
-    /// - Parameter progress: where lines of progress go; standard error keeps standard output for one document.
-    init(_ common: CommonOptions, progress: @escaping @Sendable (String) -> Void) throws {
+    /// - Parameters:
+    ///   - progress: where lines of progress go; standard error keeps standard output for one document.
+    ///   - isLive: whether a terminal gets lines that change.
+    init(
+        _ common: CommonOptions, isLive: Bool = false, progress: @escaping @Sendable (String) -> Void
+    ) throws {
         let loaded = try LoadedTopology(path: common.topology)
         let state = "\(loaded.folder)/\(DeploymentSettings.stateFolderName)"
         let addresses = try DeploymentSettings.labAddresses(stateFolder: state)
@@ -20,7 +24,11 @@ struct DeploymentSession {
             topology: loaded.topology.withLabAddresses(existing: addresses), topologyFolder: loaded.folder,
             stateFolder: state, binariesFolder: try Executable.folder(),
             environment: ProcessInfo.processInfo.environment)
-        reporter = LineReporter(style: common.isJSON ? .json : .text, write: progress)
+        if let width = Console.terminalWidth, isLive, !common.isJSON {
+            reporter = LiveReporter(width: width) { Console.write($0) }
+        } else {
+            reporter = LineReporter(style: common.isJSON ? .json : .text, write: progress)
+        }
         deployment = Deployment(
             settings, reporter: reporter, wallClock: SystemWallClock(), ids: SystemIDSource())
     }

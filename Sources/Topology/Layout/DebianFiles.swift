@@ -5,6 +5,8 @@ package enum DebianFiles {
     /// PostgreSQL's version in Debian 12.
     package static let postgresVersion = 15
     package static let postgresFolder = "/etc/postgresql/\(postgresVersion)/main"
+    /// The tool's own settings of the server.
+    package static let postgresSettingsPath = "\(postgresFolder)/conf.d/cellwright.conf"
     package static let postgresUnit = "postgresql@\(postgresVersion)-main.service"
     static let rabbitUnit = "rabbitmq-server.service"
     static let libvirtUnit = "libvirtd.service"

@@ -4,12 +4,13 @@
 /// to what its kind needs.
 enum UnitFile {
     static func text(of process: ProcessLayout.Process, inputs: String) -> String {
-        let after = process.kind == .compute ? "network-online.target libvirtd.service" : "network-online.target"
+        // Names that a host has no unit for count for nothing; where they are, processes stop before what they use.
+        let servers = process.kind == .compute ? "libvirtd.service" : "postgresql.service rabbitmq-server.service"
         var lines = [
             "# Written by cellwright apply; changes are overwritten.",
             "[Unit]",
             "Description=Cellwright \(process.kind.rawValue) \(subject(of: process))",
-            "After=\(after)",
+            "After=network-online.target \(servers)",
             "Wants=network-online.target",
             "StartLimitIntervalSec=0",
             "",
@@ -67,6 +68,7 @@ enum UnitFile {
         // The threads of Swift's concurrency set their own priority.
         "SystemCallFilter=setpriority",
         "SystemCallErrorNumber=EPERM",
+        "RemoveIPC=yes",
         "UMask=0077",
     ]
 
@@ -77,6 +79,9 @@ enum UnitFile {
         "ProtectClock=yes",
         "LockPersonality=yes",
         "RestrictRealtime=yes",
+        "RestrictSUIDSGID=yes",
+        "ProtectHostname=yes",
+        "SystemCallArchitectures=native",
         "UMask=0022",
     ]
 }

@@ -35,6 +35,9 @@ extension Topology {
             }
         }
 
+        /// Every cell below, parents before children.
+        package var descendants: [Cell] { children.flatMap { [$0] + $0.descendants } }
+
         /// Compute hosts; empty for the root and branches.
         package var hosts: [Host] {
             switch content {

@@ -78,6 +78,7 @@ extension DesiredStateBuilder {
                 ],
                 dependsOn: gates(.supervisor, of: cell.path) + gates(.conductor, of: cell.path)
                     + gates(.supervisor, of: parent) + [permissionsID(user)],
+                dependsOnAny: gates(.compute, of: cell.path),
                 cell: cell.path))
     }
 }

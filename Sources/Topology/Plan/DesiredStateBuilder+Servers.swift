@@ -77,7 +77,8 @@ extension DesiredStateBuilder {
         let folder = String(dropIn.prefix(upTo: dropIn.lastIndex(of: "/") ?? dropIn.endIndex))
         addDirectory(folder, mode: "0755", owner: "root", on: host)
         let file = addFile(
-            dropIn, mode: "0644", owner: "root", .text(DebianFiles.inputsDropIn(digest)), on: host, after: after)
+            dropIn, mode: "0644", owner: "root", .text(DebianFiles.inputsDropIn(digest)), on: host,
+            after: after + [directoryID(folder, host)])
         add(
             .init(
                 id: unitID(unit, host), specification: .unit(.init(name: unit, inputs: digest)),

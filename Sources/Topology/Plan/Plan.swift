@@ -24,6 +24,7 @@ package struct Plan: Sendable, Equatable {
         var actions: [PlanAction] = []
         var unknown: [Unknown] = []
         var acting: Set<Resource.ID> = []
+        var unseen: [Resource.ID: String] = [:]
         let scope = PlanScope(desired, observed)
         for resource in scope.resources {
             let follows = resource.followsDependencies && resource.dependsOn.contains(where: acting.contains)
@@ -31,6 +32,7 @@ package struct Plan: Sendable, Equatable {
             switch observed[resource.id] {
             case .unknown(let text):
                 unknown.append(Unknown(resource: resource.id, reason: text))
+                unseen[resource.id] = text
                 continue
             case .absent:
                 reason = .absent
@@ -44,8 +46,13 @@ package struct Plan: Sendable, Equatable {
                     continue
                 }
             }
+            if let reason = Self.obstacle(to: resource, unseen: unseen) {
+                unknown.append(Unknown(resource: resource.id, reason: reason))
+                unseen[resource.id] = reason
+                continue
+            }
             acting.insert(resource.id)
-            actions.append(Self.action(for: resource, because: reason, acting: acting))
+            actions.append(Self.action(for: resource, because: reason, acting: acting, unseen: unseen))
         }
         actions += Self.removals(of: scope.unwanted(observed), observed)
         self.actions = actions
@@ -55,7 +62,7 @@ package struct Plan: Sendable, Equatable {
     }
 
     private static func action(
-        for resource: Resource, because reason: PlanReason, acting: Set<Resource.ID>
+        for resource: Resource, because reason: PlanReason, acting: Set<Resource.ID>, unseen: [Resource.ID: String]
     ) -> PlanAction {
         let isGate = resource.id.kind == .gate
         let effect: PlanEffect =
@@ -68,7 +75,28 @@ package struct Plan: Sendable, Equatable {
             resource: resource.id, cell: resource.cell, what: resource.specification.sentence(for: reason),
             why: reason.text(isGate: isGate), effect: effect,
             dependsOn: resource.dependsOn.filter(acting.contains).map(\.description),
+            dependsOnAny: anyOf(resource, acting: acting, unseen: unseen).map(\.description),
             specification: resource.specification)
+    }
+
+    /// Alternatives that are still to be made; none when one of them is so already.
+    private static func anyOf(
+        _ resource: Resource, acting: Set<Resource.ID>, unseen: [Resource.ID: String]
+    ) -> [Resource.ID] {
+        let isMet = resource.dependsOnAny.contains { !acting.contains($0) && unseen[$0] == nil }
+        return isMet ? [] : resource.dependsOnAny.filter(acting.contains)
+    }
+
+    /// Why a resource cannot be made now: it rests on something that could not be looked at.
+    private static func obstacle(to resource: Resource, unseen: [Resource.ID: String]) -> String? {
+        if unseen.isEmpty { return nil }
+        if let blocker = resource.dependsOn.first(where: { unseen[$0] != nil }) {
+            return "needs \(blocker): \(unseen[blocker] ?? "")"
+        }
+        guard let first = resource.dependsOnAny.first, resource.dependsOnAny.allSatisfy({ unseen[$0] != nil }) else {
+            return nil
+        }
+        return "needs one like \(first): \(unseen[first] ?? "")"
     }
 
     /// Things of ours that the topology no longer wants, in the order of removal. Within a host, or among the things of no

@@ -15,12 +15,14 @@ package struct PlanAction: Sendable, Equatable {
     package var effect: PlanEffect
     /// Ids of actions of the same plan that must have succeeded before.
     package var dependsOn: [String]
+    /// Ids of actions of the same plan, at least one of which must have succeeded before; empty when none must.
+    package var dependsOnAny: [String]
     /// How to do it; `nil` when the resource is to be removed.
     package var specification: ResourceSpecification?
 
     package init(
         resource: Resource.ID, cell: CellPath?, what: String, why: String, effect: PlanEffect, dependsOn: [String],
-        specification: ResourceSpecification?
+        dependsOnAny: [String] = [], specification: ResourceSpecification?
     ) {
         id = resource.description
         self.resource = resource
@@ -30,6 +32,7 @@ package struct PlanAction: Sendable, Equatable {
         self.why = why
         self.effect = effect
         self.dependsOn = dependsOn
+        self.dependsOnAny = dependsOnAny
         self.specification = specification
     }
 }

@@ -55,6 +55,8 @@ package struct Resource: Sendable, Equatable {
     package var attributes: [String: String]
     /// What must be so before it.
     package var dependsOn: [ID]
+    /// At least one of these must be so before it; empty when it needs none of the kind.
+    package var dependsOnAny: [ID]
     /// What a change of it does to what runs.
     package var effectOfChange: PlanEffect
     /// Looked at again whenever something that it depends on changes: gates.
@@ -64,12 +66,14 @@ package struct Resource: Sendable, Equatable {
 
     package init(
         id: ID, specification: ResourceSpecification, attributes: [String: String], dependsOn: [ID] = [],
-        effectOfChange: PlanEffect = .none, followsDependencies: Bool = false, cell: CellPath? = nil
+        dependsOnAny: [ID] = [], effectOfChange: PlanEffect = .none, followsDependencies: Bool = false,
+        cell: CellPath? = nil
     ) {
         self.id = id
         self.specification = specification
         self.attributes = attributes
         self.dependsOn = dependsOn
+        self.dependsOnAny = dependsOnAny
         self.effectOfChange = effectOfChange
         self.followsDependencies = followsDependencies
         self.cell = cell ?? id.cell
