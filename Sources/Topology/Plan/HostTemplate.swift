@@ -74,6 +74,7 @@ struct HostTemplate: Sendable {
             switch file.content {
             case .secret(let name):
                 others["content"] = nil
+                others["certificate"] = nil
                 return .secretFile(TextTemplate(name.text, marks: marks), others: others)
             case .text(let text):
                 let template = TextTemplate(text, marks: marks)
@@ -97,11 +98,11 @@ struct HostTemplate: Sendable {
     /// Calls `body` with the id and the wanted attributes of each resource of `host` until it returns false.
     /// - Returns: whether it never did.
     func allSatisfy(
-        _ host: Topology.Host, secrets: [SecretName: String], _ body: (Resource.ID, [String: String]) -> Bool
+        _ host: Topology.Host, inputs: DesiredState.Inputs, _ body: (Resource.ID, [String: String]) -> Bool
     ) -> Bool {
         var values = ["", host.reachableAt, host.name.text]
-        values[0] = inputs(of: values, secrets: secrets)
-        for entry in entries where !body(id(entry, host, values), wanted(entry, host, values, secrets)) { return false }
+        values[0] = digest(of: values, secrets: inputs.secrets)
+        for entry in entries where !body(id(entry, host, values), wanted(entry, host, values, inputs)) { return false }
         return true
     }
 
@@ -117,7 +118,7 @@ struct HostTemplate: Sendable {
     }
 
     private func wanted(
-        _ entry: Entry, _ host: Topology.Host, _ values: [String], _ secrets: [SecretName: String]
+        _ entry: Entry, _ host: Topology.Host, _ values: [String], _ inputs: DesiredState.Inputs
     ) -> [String: String] {
         switch entry.attributes {
         case .same(let attributes): return attributes
@@ -129,7 +130,9 @@ struct HostTemplate: Sendable {
             user.host = host.name
             return user.permissionAttributes
         case .secretFile(let name, var attributes):
-            attributes["content"] = secrets[SecretName(named: name.text(values))] ?? ""
+            let name = SecretName(named: name.text(values))
+            attributes["content"] = inputs.secrets[name] ?? ""
+            attributes["certificate"] = inputs.ending[name].map { "\($0)" }
             return attributes
         case .textFile(let template, var attributes):
             attributes["content"] = ContentDigest.of(template.text(values))
@@ -140,7 +143,7 @@ struct HostTemplate: Sendable {
         }
     }
 
-    private func inputs(of values: [String], secrets: [SecretName: String]) -> String {
+    private func digest(of values: [String], secrets: [SecretName: String]) -> String {
         var texts: [String: String] = [:]
         for part in parts {
             texts[part.key.text(values)] =
@@ -187,7 +190,7 @@ extension DesiredStateBuilder {
             resources: resources, process: process, inputParts: parts, inputs: ContentDigest.of(parts))
         let expected = try builder.buildHost(example, of: smallCell)
         var told: [Resource.ID: [String: String]] = [:]
-        _ = template.allSatisfy(example, secrets: inputs.secrets) { id, attributes in
+        _ = template.allSatisfy(example, inputs: inputs) { id, attributes in
             told[id] = attributes
             return true
         }

@@ -80,7 +80,7 @@ struct PlanScope {
         }
         guard let template else { return nil }
         let clean = group.hosts.filter { host in
-            template.allSatisfy(host, secrets: large.inputs.secrets) { id, wanted in
+            template.allSatisfy(host, inputs: large.inputs) { id, wanted in
                 guard case .present(let attributes) = observed[id] else { return false }
                 return wanted == attributes || wanted.allSatisfy { attributes[$0.key] == $0.value }
             }
