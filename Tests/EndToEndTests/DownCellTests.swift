@@ -80,7 +80,8 @@ struct DownCellTests {
             PostgresPool(
                 PostgresConfiguration(
                     host: ready.database.host, port: ready.database.port, database: try ready.root.resource,
-                    user: ready.database.user, password: Secret(try SharedCloud.text(ready.database.passwordFile)),
+                    user: ready.database.user,
+                    password: .fixed(Secret(try SharedCloud.text(ready.database.passwordFile))),
                     applicationName: "end-to-end test", maximumConnections: 1))
         }
 
@@ -116,10 +117,20 @@ struct DownCellTests {
 
     @Test func everyIllnessOfOneCellLeavesTheOthersAlone() async throws {
         let process = try await TestCloud.start(arguments: ["--database-per-cell", "--hosts-per-cell", "1"])
-        defer { process.end() }
-        let cloud = Cloud(
-            ready: process.ready,
-            admin: try await CloudSession.open(CloudLogin(cloud: "cellwright-admin", file: process.ready.cloudsFile)))
+        do {
+            try await fall(
+                Cloud(
+                    ready: process.ready,
+                    admin: try await CloudSession.open(
+                        CloudLogin(cloud: "cellwright-admin", file: process.ready.cloudsFile))))
+        } catch {
+            await process.end()
+            throw error
+        }
+        await process.end()
+    }
+
+    private func fall(_ cloud: Cloud) async throws {
         var north = try await cloud.boot(6, zone: "north")
         let south = try await cloud.boot(3, zone: "south")
         try await until("all are ACTIVE", within: Self.limit) {
