@@ -283,6 +283,7 @@ let package = Package(
         tests("StyleTests", []),
         tests("TopologyTests", ["Topology", "CloudModel", "Primitives"]),
         tests("PrimitivesTests", ["Primitives"]),
+        tests("ServiceKitTests", ["ServiceKit"]),
         tests(
             "DeployerTests",
             [

@@ -13,8 +13,16 @@ import ServiceLifecycle
 /// Sequence of a step: command -> journal asked -> work -> journal written -> result confirmed by the broker -> command
 /// acknowledged. A crash anywhere leads to a redelivery, which the journal answers or the work repeats harmlessly.
 package struct AgentService: Service {
-    /// Commands in hand at once.
-    package static let prefetch = 32
+    /// Commands and queries in hand at once. Far more than are worked on, so that a query or a destroy does not stay in
+    /// the queue behind spawns that wait their turn; few enough that the last is done, and acknowledged, within the half
+    /// hour after which the broker takes everything back.
+    package static let prefetch = 128
+    /// Guests that are made at once: emulated ones keep a processor busy while they boot.
+    package static let spawnLimit = 4
+    /// Commands of other kinds, destroys among them, that are worked on at once.
+    package static let changeLimit = 16
+    /// Queries that are answered at once.
+    package static let queryLimit = 8
     package static let heartbeatInterval: Duration = .seconds(2)
     /// Every so many heartbeats, inventory and guests go along.
     package static let fullHeartbeatEvery = 30
@@ -39,19 +47,19 @@ package struct AgentService: Service {
     private let journal: StepJournal
     private let inventory: @Sendable () async throws -> HostInventory
     private let queues = InstanceQueues()
-    private let spawns: Bulkhead
+    private let spawns = Bulkhead(name: "spawns", limit: spawnLimit, waiting: prefetch)
+    private let changes = Bulkhead(name: "changes", limit: changeLimit, waiting: prefetch)
+    private let queries = Bulkhead(name: "queries", limit: queryLimit, waiting: prefetch)
     private let clock: any Clock<Duration>
     private let wallClock: any WallClock
     private let ids: any IDSource
     private let logger: Logger
 
-    /// - Parameters:
-    ///   - inventory: measures the host; asked with every full heartbeat.
-    ///   - spawnLimit: guests that are made at once; the rest wait their turn.
+    /// - Parameter inventory: measures the host; asked with every full heartbeat.
     package init(
         identity: Identity, bus: any MessageBus, driver: any HypervisorDriver, worker: GuestWorker,
         journal: StepJournal,
-        inventory: @escaping @Sendable () async throws -> HostInventory, spawnLimit: Int = 4,
+        inventory: @escaping @Sendable () async throws -> HostInventory,
         clock: any Clock<Duration>, wallClock: any WallClock, ids: any IDSource, logger: Logger
     ) {
         self.identity = identity
@@ -60,7 +68,6 @@ package struct AgentService: Service {
         self.worker = worker
         self.journal = journal
         self.inventory = inventory
-        self.spawns = Bulkhead(name: "spawns", limit: spawnLimit, waiting: 10_000)
         self.clock = clock
         self.wallClock = wallClock
         self.ids = ids
@@ -110,12 +117,14 @@ package struct AgentService: Service {
                 return await queues.run(command.instanceID) { await perform(command, delivery.envelope) }
             case AgentQuery.kind:
                 let query = try JSONDecoder().decode(AgentQuery.self, from: delivery.envelope.body)
-                await answer(query, delivery.envelope)
+                try await queries.run { await answer(query, delivery.envelope) }
                 return .acknowledge
             default:
                 logger.warning("unknown command", metadata: ["bus.kind": "\(delivery.envelope.kind)"])
                 return .reject
             }
+        } catch is CancellationError {
+            return .retry
         } catch {
             logger.error(
                 "unreadable command", metadata: ["error": "\(error)", "bus.kind": "\(delivery.envelope.kind)"])
@@ -153,12 +162,9 @@ package struct AgentService: Service {
             "server.id": "\(command.instanceID)", "saga.step": "\(command.key)", "request.id": "\(envelope.requestID)",
         ]
         do {
-            let power =
-                if case .spawn = command.work {
-                    try await spawns.run { try await worker.perform(command.work, on: command.instanceID) }
-                } else {
-                    try await worker.perform(command.work, on: command.instanceID)
-                }
+            let power = try await room(for: command.work).run {
+                try await worker.perform(command.work, on: command.instanceID)
+            }
             logger.info("step done", metadata: metadata)
             return .succeeded(power: power)
         } catch let failure as GuestFailure {
@@ -168,6 +174,10 @@ package struct AgentService: Service {
             logger.warning("step failed", metadata: metadata.merging(["error": "\(error)"]) { $1 })
             return .failed(reason: "The host is too busy.", details: "\(error)", isPermanent: false)
         }
+    }
+
+    private func room(for work: AgentWork) -> Bulkhead {
+        if case .spawn = work { spawns } else { changes }
     }
 
     private func answer(_ query: AgentQuery, _ envelope: Envelope) async {

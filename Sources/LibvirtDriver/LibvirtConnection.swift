@@ -12,7 +12,7 @@ final class LibvirtConnection: Sendable {
     /// How a silent daemon is noticed: after `interval * (count + 1)` seconds.
     struct KeepAlive: Sendable, Equatable {
         var interval: Int = 5
-        var count: Int = 3
+        var count: Int = 2
     }
 
     private enum Phase {

@@ -30,7 +30,7 @@ package final class LibvirtHypervisor: HypervisorDriver {
 
         package init(
             uri: String = "qemu:///system", virtType: VirtTypeSetting = .auto, keepAliveSeconds: Int = 5,
-            keepAliveCount: Int = 3, backoff: Backoff = Backoff()
+            keepAliveCount: Int = 2, backoff: Backoff = Backoff()
         ) {
             precondition((1...3600).contains(keepAliveSeconds), "keep-alives come every 1 to 3600 s")
             precondition((1...100).contains(keepAliveCount), "1 to 100 keep-alives may be missed")

@@ -45,7 +45,7 @@ package struct ProcessShell: Sendable {
     package func run(_ services: [any Service]) async throws {
         logger.notice("starting", metadata: ["version": .string(Self.version)])
         var configuration = ServiceGroupConfiguration(
-            services: services.map {
+            services: ([MemoryKeeper(clock: ContinuousClock())] + services).map {
                 .init(
                     service: $0, successTerminationBehavior: .gracefullyShutdownGroup,
                     failureTerminationBehavior: .gracefullyShutdownGroup)

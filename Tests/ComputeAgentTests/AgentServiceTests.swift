@@ -37,13 +37,14 @@ private final class AgentFixture: Sendable {
         }
     }
 
-    func agent() throws -> AgentService {
+    func agent(
+        _ preparation: any GuestPreparation = SimulatedGuestPreparation(diskGiB: 10)
+    ) throws -> AgentService {
         let driver = driver
         return AgentService(
             identity: .init(host: "h1", providerID: ProviderID(UUID()), availabilityZone: "north"), bus: agentBus,
             driver: driver,
-            worker: GuestWorker(
-                driver: driver, preparation: SimulatedGuestPreparation(diskGiB: 10), clock: ContinuousClock()),
+            worker: GuestWorker(driver: driver, preparation: preparation, clock: ContinuousClock()),
             journal: try StepJournal(directory: folder + "/steps", now: Sample.now),
             inventory: {
                 HostInventory(
@@ -55,8 +56,11 @@ private final class AgentFixture: Sendable {
     }
 
     /// Runs an agent and collects its reports while `body` runs.
-    func run(_ body: @escaping @Sendable () async throws -> Void) async throws {
-        let agent = try agent()
+    func run(
+        _ preparation: any GuestPreparation = SimulatedGuestPreparation(diskGiB: 10),
+        _ body: @escaping @Sendable () async throws -> Void
+    ) async throws {
+        let agent = try agent(preparation)
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await agent.run() }
             for queue in [CellTopology.conductorQueue, "replies.me"] {
@@ -89,6 +93,34 @@ private final class AgentFixture: Sendable {
             }
         }
     }
+}
+
+/// Makes the guests that it knows at once, and no other before it is cancelled.
+private final class SlowPreparation: GuestPreparation {
+    private let quick: Set<ServerID>
+    private let simulated = SimulatedGuestPreparation(diskGiB: 10)
+    private let count = Atomic(0)
+
+    init(quick: Set<ServerID>) { self.quick = quick }
+
+    var begun: Int { count.load(ordering: .relaxed) }
+
+    func prepare(_ guest: GuestSpecification) async throws(GuestFailure) -> GuestDefinition {
+        guard !quick.contains(guest.id) else { return try await simulated.prepare(guest) }
+        count.add(1, ordering: .relaxed)
+        // Ends when the task is cancelled.
+        let (never, sink) = AsyncStream.makeStream(of: Void.self)
+        for await _ in never {}
+        sink.finish()
+        throw GuestFailure(reason: "cancelled", details: "cancelled", isPermanent: false)
+    }
+
+    func restore(_ guest: GuestSpecification) async throws(GuestFailure) -> GuestDefinition {
+        try await simulated.restore(guest)
+    }
+    func remove(_ id: ServerID) async throws(GuestFailure) { try await simulated.remove(id) }
+    func resume() async throws(GuestFailure) { try await simulated.resume() }
+    func diskGiB() async throws(GuestFailure) -> Int { try await simulated.diskGiB() }
 }
 
 @Suite struct AgentServiceTests {
@@ -156,6 +188,38 @@ private final class AgentFixture: Sendable {
         }
         let answer = fixture.received(AgentAnswer.self, kind: AgentAnswer.kind).first?.answer
         #expect(answer == .consoleOutput("simulated guest web ready\n"))
+    }
+
+    @Test func slowSpawnsHoldUpNeitherQueriesNorDestroys() async throws {
+        let fixture = try await AgentFixture()
+        let (running, doomed) = (Sample.guest(), Sample.guest())
+        let slow = SlowPreparation(quick: [running.id, doomed.id])
+        try await fixture.run(slow) {
+            for guest in [running, doomed] {
+                try await fixture.send(Sample.command(guest, .spawn(guest)), kind: AgentCommand.kind)
+            }
+            try await eventually("two guests run") {
+                fixture.received(StepResult.self, kind: StepResult.kind).count == 2
+            }
+            // As many as the agent once took from its queue, and some.
+            for _ in 0..<40 {
+                let guest = Sample.guest()
+                try await fixture.send(Sample.command(guest, .spawn(guest)), kind: AgentCommand.kind)
+            }
+            let query = AgentQuery(
+                queryID: UUID(), asker: "me", instanceID: running.id, question: .consoleOutput(lines: nil))
+            try await fixture.send(query, kind: AgentQuery.kind)
+            let destroy = Sample.command(doomed, .destroy, step: "destroy")
+            try await fixture.send(destroy, kind: AgentCommand.kind)
+            try await eventually("the query is answered", within: .seconds(20)) {
+                fixture.received(AgentAnswer.self, kind: AgentAnswer.kind).first?.queryID == query.queryID
+            }
+            try await eventually("the guest is gone", within: .seconds(20)) {
+                fixture.received(StepResult.self, kind: StepResult.kind).last?.key == destroy.key
+            }
+            #expect(slow.begun == AgentService.spawnLimit)
+        }
+        #expect(try await fixture.driver.guests() == [running.id: .running])
     }
 
     @Test func anUnreadableCommandIsDroppedAndTheNextOneIsDone() async throws {

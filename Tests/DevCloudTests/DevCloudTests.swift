@@ -59,7 +59,7 @@ struct DevCloudTests {
             }
         }
         let start = Self.clock.now
-        cloud.end()
+        await cloud.end()
         #expect(Self.clock.now - start < .seconds(10))
         for process in ready.processes { #expect(!Self.isAlive(process.pid), "\(process.name)") }
         #expect(!FileManager.default.fileExists(atPath: ready.folder))
@@ -80,6 +80,6 @@ struct DevCloudTests {
                 !ready.processes.contains { Self.isAlive($0.pid) }
                     && !FileManager.default.fileExists(atPath: ready.folder)
             })
-        cloud.end()
+        await cloud.end()
     }
 }

@@ -27,7 +27,7 @@ import Testing
         let roles = answer["token", "roles"]?.array?.compactMap { $0["name"]?.string }
         #expect(roles == ["admin", "manager", "member", "reader"])
         let catalog = try #require(answer["token", "catalog"]?.array)
-        #expect(catalog.compactMap { $0["type"]?.string } == ["identity", "image", "network", "compute"])
+        #expect(catalog.compactMap { $0["type"]?.string } == ["identity", "image", "network", "compute", "cells"])
         let compute = try #require(catalog.first { $0["type"] == "compute" }?["endpoints"]?.array)
         #expect(compute.compactMap { $0["interface"]?.string } == ["public", "internal", "admin"])
         #expect(compute.allSatisfy { $0["url"] == "http://localhost/compute/v2.1" && $0["region_id"] == "RegionOne" })

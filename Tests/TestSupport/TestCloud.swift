@@ -94,7 +94,9 @@ package final class TestCloud: Sendable {
     }
 
     /// Ends the cloud and waits until everything of it is gone.
-    package func end() {
+    package func end() async { await BlockingWork.run { self.endNow() } }
+
+    private func endNow() {
         guard let input = input.withLock({ $0.take() }) else { return }
         close(input)
         _ = child.wait()
@@ -105,7 +107,7 @@ package final class TestCloud: Sendable {
     }
 
     private static func endAll() {
-        for cloud in running.withLock({ $0 }) { cloud.end() }
+        for cloud in running.withLock({ $0 }) { cloud.endNow() }
     }
 
     /// Clouds that start side by side, in this process or in others, look for ports at different places.
