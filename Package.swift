@@ -255,8 +255,11 @@ let package = Package(
             path: "Tests/CloudHarness", swiftSettings: settings),
         .executableTarget(
             name: "cellwright-bench",
-            dependencies: ["CloudHarness", "Deployer", "Primitives", argumentParser, subprocess, systemPackage],
-            path: "Tests/Benchmarks", exclude: ["thresholds.json"], swiftSettings: settings),
+            dependencies: [
+                "CloudHarness", "CloudModel", "Deployer", "Primitives", "Topology", argumentParser, subprocess,
+                systemPackage,
+            ],
+            path: "Tests/Benchmarks", exclude: ["plan-thresholds.json", "thresholds.json"], swiftSettings: settings),
         tests(
             "EndToEndTests",
             [

@@ -2,11 +2,17 @@ import ArgumentParser
 import CloudHarness
 import FoundationEssentials
 
-/// What a cloud costs: memory at rest, CPU of a boot, latency of reads, against thresholds that are checked in.
 @main
 struct BenchCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "cellwright-bench",
+        commandName: "cellwright-bench", abstract: "Measure against thresholds that are checked in.",
+        subcommands: [CloudBench.self, PlanBench.self], defaultSubcommand: CloudBench.self)
+}
+
+/// What a cloud costs: memory at rest, CPU of a boot, latency of reads, against thresholds that are checked in.
+struct CloudBench: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "cloud",
         abstract: "Measure a development cloud against thresholds; exit status 1 when it is past one.",
         discussion: "Build the executables in release mode first: swift build -c release")
 

@@ -1,7 +1,7 @@
 import CloudModel
 import FoundationEssentials
 import Testing
-import Topology
+@testable import Topology
 
 /// What holds for every plan, tried on topologies and worlds that nobody thought of. A failure names its seed.
 @Suite("Every plan")
@@ -108,4 +108,63 @@ struct PlanPropertyTests {
 
 extension Resource.ID {
     fileprivate var isOfTheCloud: Bool { [.project, .user, .flavor, .network, .image].contains(kind) }
+}
+
+/// A large cloud's plan is made another way; it must be the same plan.
+@Suite("The plan of a large cloud")
+struct LargePlanTests {
+    private static let seeds: Range<UInt64> = 1..<41
+
+    private static func topology(_ seed: UInt64) throws -> Topology {
+        // More hosts in a range than the random files have by themselves, so that most cells get a template.
+        let text = RandomTopology.text(seed: seed).replacing("-[1-3]", with: "-[1-9]").replacing(
+            "-[1-2]", with: "-[01-12]")
+        return try TopologyDocument.read(text, file: "seed-\(seed)").withLabAddresses()
+    }
+
+    @Test("is the plan that a small one's way makes", arguments: seeds)
+    func isTheSame(_ seed: UInt64) throws {
+        var numbers = SeededNumbers(seed: seed)
+        let topology = try Self.topology(seed)
+        var inputs = SampleWorld.inputs
+        for host in topology.hosts { inputs.secrets[.broker(user: "host.\(host.name)")] = "digest-\(host.name)" }
+        let small = try DesiredState(topology, inputs: inputs)
+        let large = try DesiredState(topology, inputs: inputs, largeFrom: 0)
+        #expect(small.resources == large.resources)
+        for decay in 0..<4 {
+            var facts = ObservedFacts(allOf: small)
+            // A few hosts decay, the others are as they should be.
+            for id in facts.observations.keys.sorted(by: { $0.description < $1.description })
+            where decay > 0 && numbers.chance(1) {
+                facts.observations[id] = numbers.chance(50) ? .absent : .present(["altered": "yes"])
+            }
+            if decay == 2 {
+                facts.observations[.init(.file, host: "c1-0-1", name: "/etc/cellwright/stray")] = .present([:])
+            }
+            if decay == 3, let host = topology.hosts.randomElement(using: &numbers) {
+                facts.unreachable[host.name] = "ssh: timed out"
+            }
+            if decay == 1, let name = ProcessLayout(topology).secrets.randomElement(using: &numbers) {
+                // A certificate near its end is wanted otherwise than it can be found.
+                inputs.ending[name] = 3
+            }
+            let wanted = try DesiredState(topology, inputs: inputs)
+            let wantedLarge = try DesiredState(topology, inputs: inputs, largeFrom: 0)
+            let plan = Plan(desired: wanted, observed: facts)
+            #expect(Plan(desired: wantedLarge, observed: facts) == plan, "seed \(seed), decay \(decay)")
+            if decay == 0 { #expect(plan.isEmpty) }
+        }
+    }
+
+    @Test("leaves almost nothing to be written down when all is well")
+    func isCheap() throws {
+        var text = "apiVersion: cellwright/v1\nname: c\nhosts: [control-1]\ncells:\n"
+        for cell in 0..<3 { text += "  - name: c\(cell)\n    hosts: [\"c\(cell)-[001-100]\"]\n" }
+        let topology = try TopologyDocument.read(text, file: "t")
+        let small = try DesiredState(topology, inputs: SampleWorld.inputs)
+        let large = try DesiredState(topology, inputs: SampleWorld.inputs, largeFrom: 0)
+        let scope = PlanScope(large, ObservedFacts(allOf: small))
+        #expect(scope.resources.count < small.resources.count / 10)
+        #expect(scope.unwanted(ObservedFacts(allOf: small)).isEmpty)
+    }
 }

@@ -42,7 +42,10 @@ struct FactsCollector: Sendable {
             try await look(at: subject, desired)
         }
         var facts = ObservedFacts(unreachable: hosts.unreachable)
-        for case .found(let found) in answers { facts.observations.merge(found) { _, new in new } }
+        var pool = FactsPool()
+        for case .found(let found) in answers {
+            for (id, observation) in found { facts.observations[id] = pool.shared(observation) }
+        }
         for case .database(let host, let found, let unit, let usage) in answers {
             facts.usage.merge(usage) { _, new in new }
             facts.observations.merge(found) { _, new in new }

@@ -12,8 +12,8 @@ struct Cellwright: AsyncParsableCommand {
             """,
         version: ProcessShell.version,
         subcommands: [
-            ValidateCommand.self, PlanCommand.self, ApplyCommand.self, StatusCommand.self, DestroyCommand.self,
-            RotateCommand.self,
+            ValidateCommand.self, GraphCommand.self, PlanCommand.self, ApplyCommand.self, StatusCommand.self,
+            DestroyCommand.self, RotateCommand.self,
             LabCommand.self, DevCommand.self,
         ])
 }

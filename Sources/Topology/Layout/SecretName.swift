@@ -7,6 +7,9 @@ package struct SecretName: Hashable, Sendable, Comparable, CustomStringConvertib
 
     private init(_ text: String) { self.text = text }
 
+    /// The secret that has this text already.
+    init(named text: String) { self.text = text }
+
     /// Password of a cell's database role.
     package static func database(_ cell: CellPath) -> SecretName { SecretName("database.\(cell.slug)") }
     /// Password of a broker user.

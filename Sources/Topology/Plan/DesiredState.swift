@@ -1,4 +1,6 @@
 /// Every resource that a topology means, in an order of making.
+///
+/// A plan of a large cloud looks at most of it without writing it down: see ``PlanScope``.
 package struct DesiredState: Sendable, Equatable {
     /// What the desired state rests on besides the topology, as digests (lower-case SHA-256).
     package struct Inputs: Sendable, Equatable {
@@ -18,16 +20,55 @@ package struct DesiredState: Sendable, Equatable {
         }
     }
 
-    /// Each after everything that it depends on.
-    package var resources: [Resource]
+    /// A cloud so large that its resources are written down only where somebody needs them.
+    struct Large: Sendable, Equatable {
+        let topology: Topology
+        let inputs: Inputs
+    }
+
+    private enum Storage: Sendable, Equatable {
+        case written([Resource])
+        case large(Large)
+    }
+
+    /// Hosts from which on a cloud is large: its resources would take a gigabyte and more.
+    package static let largeFrom = 10_000
+
+    private let storage: Storage
 
     /// What `topology`, whose hosts have their addresses, means with these inputs.
+    /// - Parameter largeFrom: hosts from which on resources are not kept.
     /// - Throws: only when a configuration can't be written as JSON, which no topology that was read brings about.
-    package init(_ topology: Topology, inputs: Inputs) throws {
-        var builder = DesiredStateBuilder(topology: topology, inputs: inputs)
-        resources = try builder.build()
+    package init(_ topology: Topology, inputs: Inputs, largeFrom: Int = largeFrom) throws {
+        if topology.hosts.count < largeFrom {
+            var builder = DesiredStateBuilder(topology: topology, inputs: inputs)
+            storage = .written(try builder.build())
+        } else {
+            storage = .large(Large(topology: topology, inputs: inputs))
+        }
     }
 
     /// For tests and for removing everything.
-    package init(resources: [Resource]) { self.resources = resources }
+    package init(resources: [Resource]) { storage = .written(resources) }
+
+    /// Each after everything that it depends on. In a large cloud they are written down anew each time.
+    package var resources: [Resource] {
+        switch storage {
+        case .written(let resources): resources
+        case .large(let large): Self.written(large.topology, large.inputs)
+        }
+    }
+
+    var large: Large? {
+        if case .large(let large) = storage { large } else { nil }
+    }
+
+    static func written(_ topology: Topology, _ inputs: Inputs) -> [Resource] {
+        var builder = DesiredStateBuilder(topology: topology, inputs: inputs)
+        do {
+            return try builder.build()
+        } catch {
+            preconditionFailure("a topology that was read has configurations that JSON can hold: \(error)")
+        }
+    }
 }

@@ -26,17 +26,22 @@ extension DesiredStateBuilder {
             .init(
                 id: vhost, specification: .brokerVhost(broker, name: name), attributes: [:], dependsOn: brokerReady,
                 cell: cell.path))
-        for user in index.users[cell.path] ?? [] {
-            let id = Resource.ID(.brokerUser, host: broker.host, name: user.name)
-            add(
-                .init(
-                    id: id, specification: .brokerUser(broker, user), attributes: ["password": "current", "tags": ""],
-                    dependsOn: [vhost], cell: cell.path))
-            add(
-                .init(
-                    id: permissionsID(user), specification: .brokerPermissions(broker, vhost: name, user),
-                    attributes: user.permissionAttributes, dependsOn: [id, vhost], cell: cell.path))
-        }
+        for user in index.users[cell.path] ?? [] { addBrokerUser(user, of: cell) }
+    }
+
+    mutating func addBrokerUser(_ user: ProcessLayout.BrokerUser, of cell: Topology.Cell) {
+        let broker = server(of: cell.broker)
+        let name = cell.path.resourceName
+        let vhost = Resource.ID(.brokerVhost, host: broker.host, name: name)
+        let id = Resource.ID(.brokerUser, host: broker.host, name: user.name)
+        add(
+            .init(
+                id: id, specification: .brokerUser(broker, user), attributes: ["password": "current", "tags": ""],
+                dependsOn: [vhost], cell: cell.path))
+        add(
+            .init(
+                id: permissionsID(user), specification: .brokerPermissions(broker, vhost: name, user),
+                attributes: user.permissionAttributes, dependsOn: [id, vhost], cell: cell.path))
     }
 
     mutating func addSchema(_ cell: Topology.Cell) {

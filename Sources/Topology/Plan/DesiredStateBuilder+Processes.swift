@@ -52,6 +52,10 @@ extension DesiredStateBuilder {
     /// What the process runs with: a change of any of it restarts the process. Passwords and certificates are not among
     /// it, because they are read for every new connection.
     func inputsDigest(of process: ProcessLayout.Process, configuration: String) -> String {
+        ContentDigest.of(inputParts(of: process, configuration: configuration))
+    }
+
+    func inputParts(of process: ProcessLayout.Process, configuration: String) -> [String: String] {
         var parts = [
             "binary": inputs.binaries[process.binary] ?? "",
             "configuration": configuration,
@@ -60,7 +64,7 @@ extension DesiredStateBuilder {
         for secret in process.secrets where secret.name == .tokenKey {
             parts[secret.path] = inputs.secrets[secret.name] ?? ""
         }
-        return ContentDigest.of(parts)
+        return parts
     }
 
     mutating func addRun(_ process: ProcessLayout.Process, after: [Resource.ID]) {

@@ -25,7 +25,8 @@ package struct Plan: Sendable, Equatable {
         var unknown: [Unknown] = []
         var acting: Set<Resource.ID> = []
         var unseen: [Resource.ID: String] = [:]
-        for resource in desired.resources {
+        let scope = PlanScope(desired, observed)
+        for resource in scope.resources {
             let follows = resource.followsDependencies && resource.dependsOn.contains(where: acting.contains)
             let reason: PlanReason
             switch observed[resource.id] {
@@ -53,12 +54,11 @@ package struct Plan: Sendable, Equatable {
             acting.insert(resource.id)
             actions.append(Self.action(for: resource, because: reason, acting: acting, unseen: unseen))
         }
-        let wanted = Set(desired.resources.map(\.id))
-        actions += Self.removals(of: observed.observations.keys.filter { !wanted.contains($0) }, observed)
+        actions += Self.removals(of: scope.unwanted(observed), observed)
         self.actions = actions
         self.unknown = unknown
         losses = DataLoss.find(in: actions, usage: observed.usage)
-        radius = BlastRadius(actions: actions, losses: losses, desired: desired.resources, usage: observed.usage)
+        radius = BlastRadius(actions: actions, losses: losses, desired: scope.resources, usage: observed.usage)
     }
 
     private static func action(

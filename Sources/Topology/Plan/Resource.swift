@@ -34,6 +34,12 @@ package struct Resource: Sendable, Equatable {
             self.name = name
         }
 
+        /// Without kind and cell: what shares a host and a name is rare, and clouds have millions of these.
+        package func hash(into hasher: inout Hasher) {
+            hasher.combine(host?.text)
+            hasher.combine(name)
+        }
+
         package var description: String {
             var text = kind.rawValue
             if let host { text += "@\(host)" }

@@ -1,0 +1,121 @@
+import ArgumentParser
+import CloudHarness
+import CloudModel
+import FoundationEssentials
+import Topology
+
+/// What a plan of a large cloud costs, against facts that are made up beforehand: a cloud just as it should be, one with
+/// drift, one that grows by a cell.
+struct PlanBench: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "plan", abstract: "Measure reading and planning a large topology; exit status 1 past a threshold.")
+
+    @Option(help: "Cells below the root.")
+    var cells = 1000
+
+    @Option(help: "Hosts of each cell.")
+    var hosts = 100
+
+    @Option(help: "JSON with the greatest values allowed, by name.")
+    var thresholds = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "plan-thresholds.json").path
+
+    func validate() throws {
+        guard (1...2000).contains(cells) else { throw ValidationError("--cells must be from 1 to 2000") }
+        guard (1...200).contains(hosts) else { throw ValidationError("--hosts must be from 1 to 200") }
+    }
+
+    func run() async throws {
+        let limits = try JSONDecoder().decode([String: Double].self, from: Data(contentsOf: URL(filePath: thresholds)))
+        let figures = try measure()
+        print(figures.table(limits))
+        guard figures.exceeded(limits).isEmpty else { throw ExitCode.failure }
+    }
+
+    private func measure() throws -> Figures {
+        var figures = Figures()
+        let text = topologyText(cells: cells)
+        let (topology, reading) = try timed { try TopologyDocument.read(text, file: "bench.yaml") }
+        figures.add("read.s", reading)
+        var facts = try simulatedFacts(topology)
+        figures.add("facts.count", Double(facts.observations.count))
+        figures.add("facts.rss.MiB", Self.status("VmRSS:"))
+
+        figures.add("same.s", try plan(topology, facts) { $0.actions.isEmpty })
+        for cell in stride(from: 1, through: cells, by: max(1, cells / 50)) {
+            let host = HostName("c\(cell)-1")
+            facts.observations[.init(.unit, host: host, name: "cellwright-compute.service")] = .absent
+        }
+        figures.add("drift.s", try plan(topology, facts) { !$0.actions.isEmpty && $0.radius.notices.isEmpty })
+        let grown = try TopologyDocument.read(topologyText(cells: cells + 1), file: "bench.yaml")
+        figures.add("grown.s", try plan(grown, facts) { $0.actions.count > 15 * hosts })
+        facts.observations[.init(.database, host: "ctl-1", name: "cellwright_stray")] = .present([:])
+        figures.add("stray.s", try plan(grown, facts) { $0.losses.count == 1 })
+        figures.add("peak.MiB", Self.status("VmHWM:"))
+        return figures
+    }
+
+    /// Seconds from topology and facts to the plan.
+    private func plan(_ topology: Topology, _ facts: ObservedFacts, _ isRight: (Plan) -> Bool) throws -> Double {
+        let (plan, seconds) = try timed {
+            Plan(desired: try DesiredState(topology, inputs: Self.inputs), observed: facts)
+        }
+        guard isRight(plan) else { throw HarnessFailure("the plan is wrong: \(plan.actions.count) actions") }
+        return seconds
+    }
+
+    private func timed<Result>(_ body: () throws -> Result) rethrows -> (Result, Double) {
+        let start = ContinuousClock.now
+        let result = try body()
+        return (result, (ContinuousClock.now - start) / .seconds(1))
+    }
+
+    // MARK: The cloud
+
+    private static let inputs = DesiredState.Inputs(
+        binaries: [
+            "cellwright-api": "a1", "cellwright-supervisor": "b1", "cellwright-conductor": "c1",
+            "cellwright-compute": "d1",
+        ], secrets: [:])
+
+    /// Control planes of ten cells share a machine.
+    private func topologyText(cells: Int) -> String {
+        let machines = max(1, self.cells / 10)
+        var text =
+            "apiVersion: cellwright/v1\nname: large\nhosts: [\"ctl-[1-\(machines)]\"]\nroot: {control: ctl-1}\ncells:\n"
+        for cell in 1...cells {
+            text +=
+                "  - name: c\(cell)\n    control: ctl-\(cell % machines + 1)\n    hosts: [\"c\(cell)-[1-\(hosts)]\"]\n"
+        }
+        return text
+    }
+
+    /// A cloud as the topology wants it, found cell by cell so that its resources are never all in memory.
+    private func simulatedFacts(_ topology: Topology) throws -> ObservedFacts {
+        var pool = FactsPool()
+        var facts = ObservedFacts()
+        facts.observations.reserveCapacity(24 * cells * hosts)
+        func find(_ resource: Resource) {
+            // A copy of its own, as a probe would make it.
+            let attributes = Dictionary(resource.attributes.map { ($0.key, $0.value) }, uniquingKeysWith: { $1 })
+            facts.observations[resource.id] = pool.shared(.present(attributes))
+        }
+        let control = try DesiredState(topology.keepingHosts { _ in false }, inputs: Self.inputs)
+        let known = Set(control.resources.map(\.id))
+        control.resources.forEach(find)
+        for cell in topology.cells where cell.isLeaf {
+            let part = topology.only(cell, hosts: cell.hosts)
+            for resource in try DesiredState(part, inputs: Self.inputs).resources where !known.contains(resource.id) {
+                find(resource)
+            }
+        }
+        return facts
+    }
+
+    /// A figure of `/proc/self/status` in MiB.
+    private static func status(_ name: String) -> Double {
+        let data = FileManager.default.contents(atPath: "/proc/self/status") ?? Data()
+        let line = String(decoding: data, as: UTF8.self).split(separator: "\n").first { $0.hasPrefix(name) }
+        let number = line?.split(whereSeparator: { $0 == " " || $0 == "\t" }).dropFirst().first.flatMap { Double($0) }
+        return (number ?? 0) / 1024
+    }
+}
