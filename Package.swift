@@ -203,7 +203,9 @@ let package = Package(
             ]),
 
         // Executables: the only places that name adapters
-        executable("cellwright", ["Deployer", "Topology", "ServiceKit", "Primitives", systemPackage, unixSignals]),
+        executable(
+            "cellwright",
+            ["Deployer", "Topology", "CloudModel", "ServiceKit", "Primitives", systemPackage, unixSignals]),
         executable(
             "cellwright-api",
             [
@@ -263,8 +265,8 @@ let package = Package(
         tests(
             "EndToEndTests",
             [
-                "CloudHarness", "Deployer", "MessageBus", "PostgresClient", "Primitives", "RabbitMQTransport",
-                "TestSupport", subprocess, systemPackage,
+                "CloudHarness", "CloudModel", "Deployer", "MessageBus", "PostgresClient", "Primitives",
+                "RabbitMQTransport", "TestSupport", subprocess, systemPackage,
             ]),
         tests("CloudModelTests", ["CloudModel", "Primitives"]),
         tests("PlacementCoreTests", ["PlacementCore", "CloudModel", "Primitives"]),

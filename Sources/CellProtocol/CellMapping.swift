@@ -51,11 +51,13 @@ package struct CellMapping: Codable, Sendable, Equatable {
     package var reason: String?
     package var since: Date
     package var heartbeat: CellHeartbeat?
+    /// The directory has lost rows of it, or an operator asks for it: they are to be read from the cell again.
+    package var isResyncWanted: Bool
 
     package init(
         path: CellPath, bus: Endpoint, isEnabled: Bool = true, lastSequence: Int64 = 0,
         health: CellStatus.Health = .down, reason: String? = "not heard of yet", since: Date,
-        heartbeat: CellHeartbeat? = nil
+        heartbeat: CellHeartbeat? = nil, isResyncWanted: Bool = false
     ) {
         self.path = path
         self.bus = bus
@@ -65,5 +67,6 @@ package struct CellMapping: Codable, Sendable, Equatable {
         self.reason = reason
         self.since = since
         self.heartbeat = heartbeat
+        self.isResyncWanted = isResyncWanted
     }
 }

@@ -145,10 +145,15 @@ package struct ActRequest: CellRequest {
     package var id: ServerID
     package var action: ServerAction
     package var view: ServerViewContext?
-    package init(id: ServerID, action: ServerAction, view: ServerViewContext? = nil) {
+    /// Metadata items that the server may have at most; nil or negative for any number.
+    package var metadataLimit: Int?
+    package init(
+        id: ServerID, action: ServerAction, view: ServerViewContext? = nil, metadataLimit: Int? = nil
+    ) {
         self.id = id
         self.action = action
         self.view = view
+        self.metadataLimit = metadataLimit
     }
 }
 
@@ -244,6 +249,62 @@ package struct EventsRequest: CellRequest {
     }
     package var after: Int64
     package init(after: Int64) { self.after = after }
+}
+
+/// Says that somebody listens: what a parent sends to a cell that did not answer for a while.
+package struct PingRequest: CellRequest {
+    package static let kind = "cell.ping"
+    package struct Reply: Codable, Sendable {
+        package init() {}
+    }
+    package init() {}
+}
+
+/// List the cell's servers, deleted ones that it still knows among them, a page by id: with them a parent rebuilds its
+/// directory.
+package struct InventoryRequest: CellRequest {
+    package static let kind = "cell.inventory"
+    /// Servers of one page.
+    package static let pageLimit = 500
+
+    package struct Reply: Codable, Sendable {
+        package var servers: [InstanceSummary]
+        /// Every event up to this number is in what is told here.
+        package var sequence: Int64
+        package var isLast: Bool
+        package init(servers: [InstanceSummary], sequence: Int64, isLast: Bool) {
+            self.servers = servers
+            self.sequence = sequence
+            self.isLast = isLast
+        }
+    }
+    /// The last server of the page before; nil for the first page.
+    package var after: ServerID?
+    package init(after: ServerID?) { self.after = after }
+}
+
+/// Sum up the cell's servers: a parent whose directory says otherwise at the same sequence has lost something.
+package struct AuditRequest: CellRequest {
+    package static let kind = "cell.audit"
+    package typealias Reply = DirectoryAudit
+    package init() {}
+}
+
+/// Servers counted and added up at one point of the cell's events: those that were built and are not deleted.
+package struct DirectoryAudit: Codable, Sendable, Equatable {
+    /// The digest is taken modulo this, so that it fits everywhere.
+    package static let modulus: UInt64 = 1 << 62
+
+    package var sequence: Int64
+    package var servers: Int
+    /// Of every server the first 32 bits of its id times the length of its `vm_state`, added up.
+    package var digest: Int64
+
+    package init(sequence: Int64, servers: Int, digest: Int64) {
+        self.sequence = sequence
+        self.servers = servers
+        self.digest = digest
+    }
 }
 
 package struct HostsRequest: CellRequest {

@@ -7,15 +7,32 @@ import Synchronization
 /// Makes the child cells look like one: finds the child that holds a path and calls its supervisor.
 ///
 /// One connection a child, opened when the mapping appears and closed when it goes; nothing is restarted for a new cell.
-/// Bound: ``callLimit`` calls in flight to one child and as many waiting, so a slow child takes workers from no other.
+/// What keeps a child that is ill from hurting others: ``callLimit`` calls in flight to it and as many waiting; a health
+/// that is known before a call; calls in flight that end when the health turns to down; a ``CircuitBreaker`` for what
+/// only this process can't reach, closed again by ``probe()``.
 package final class ChildRouter: CellRouter {
     /// Calls in flight to one child.
     package static let callLimit = 64
+    /// How long a probe waits for its answer.
+    package static let probeTimeout: Duration = .seconds(1)
 
     private struct Child {
         var mapping: CellMapping
+        var breaker = CircuitBreaker()
         let bus: any MessageBus
         let bulkhead: Bulkhead
+        /// Rings when the child is known to be down: nobody waits for it any longer.
+        let alarm = Alarm()
+
+        var isReachable: Bool { mapping.health != .down && breaker.letsThrough }
+
+        var status: CellStatus {
+            let isCutOff = mapping.health != .down && !breaker.letsThrough
+            return CellStatus(
+                cell: mapping.path, health: isCutOff ? .down : mapping.health,
+                reason: isCutOff ? "it does not answer this process" : mapping.reason, since: mapping.since,
+                heartbeat: mapping.heartbeat, isLeaf: true)
+        }
     }
 
     private let children = Mutex<[CellPath: Child]>([:])
@@ -41,14 +58,17 @@ package final class ChildRouter: CellRouter {
         self.connect = connect
     }
 
-    /// Takes the mappings as they are now: opens what is new, closes what is gone or moved.
+    /// Takes the mappings as they are now: opens what is new, closes what is gone or moved, and ends the waiting for
+    /// children that went down.
     package func update(_ mappings: [CellMapping]) async {
-        let stale: [any MessageBus] = children.withLock { children in
+        let (stale, alarms): ([any MessageBus], [Alarm]) = children.withLock { children in
             var kept: Set<CellPath> = []
+            var alarms: [Alarm] = []
             var next: [CellPath: Child] = [:]
             for mapping in mappings {
                 if var known = children[mapping.path], known.mapping.bus.isSamePlace(as: mapping.bus) {
                     if known.mapping.bus != mapping.bus { renew(mapping) }
+                    if mapping.health == .down, known.mapping.health != .down { alarms.append(known.alarm) }
                     known.mapping = mapping
                     next[mapping.path] = known
                     kept.insert(mapping.path)
@@ -60,9 +80,20 @@ package final class ChildRouter: CellRouter {
                 }
             }
             defer { children = next }
-            return children.filter { !kept.contains($0.key) }.map(\.value.bus)
+            return (children.filter { !kept.contains($0.key) }.map(\.value.bus), alarms)
         }
+        for alarm in alarms { alarm.ring() }
         for bus in stale { await bus.close() }
+    }
+
+    /// What this process's own parent loop has just found out about a child, before the mappings say so.
+    package func note(_ health: CellStatus.Health, of path: CellPath) {
+        let alarm: Alarm? = children.withLock { children in
+            guard let known = children[path], known.mapping.health != health else { return nil }
+            children[path]?.mapping.health = health
+            return health == .down ? known.alarm : nil
+        }
+        alarm?.ring()
     }
 
     /// The connection to a child, for its events.
@@ -71,11 +102,7 @@ package final class ChildRouter: CellRouter {
     package func mappings() -> [CellMapping] { children.withLock { $0.values.map(\.mapping) } }
 
     package func cells() async -> [CellStatus] {
-        mappings().sorted { $0.path < $1.path }.map {
-            CellStatus(
-                cell: $0.path, health: $0.health, reason: $0.reason, since: $0.since, heartbeat: $0.heartbeat,
-                isLeaf: true)
-        }
+        children.withLock { $0.values.map(\.status) }.sorted { $0.cell < $1.cell }
     }
 
     package func send<R: CellRequest>(
@@ -84,7 +111,9 @@ package final class ChildRouter: CellRouter {
         guard let child = children.withLock({ children in Self.child(holding: cell, in: children) }) else {
             throw .unknownCell(cell)
         }
-        if child.mapping.health == .down { throw .unreachable(cell) }
+        // Counted first: a ring between this look and the wait is not missed.
+        let rings = child.alarm.rings
+        guard children.withLock({ $0[child.mapping.path]?.isReachable }) == true else { throw .unreachable(cell) }
         let remaining = context.deadline.timeIntervalSince(wallClock.now())
         guard remaining > 0 else { throw .timedOut(cell) }
         do {
@@ -92,9 +121,9 @@ package final class ChildRouter: CellRouter {
                 messageID: ids.uuid(), requestID: context.requestID, traceParent: context.traceParent,
                 deadline: context.deadline, sender: sender, caller: context.caller, kind: R.kind,
                 body: try JSONEncoder().encode(request))
+            let timeout = Duration.milliseconds(Int64(remaining * 1000))
             let answer = try await child.bulkhead.run {
-                try await child.bus.call(
-                    envelope, queue: CellTopology.supervisorQueue, timeout: .milliseconds(Int64(remaining * 1000)))
+                try await self.call(envelope, child, timeout: timeout, unlessRungAfter: rings)
             }
             return try CellCall.decode(answer, as: R.self)
         } catch let error as BusError {
@@ -108,6 +137,77 @@ package final class ChildRouter: CellRouter {
         } catch {
             throw .malformed(cell, "\(error)")
         }
+    }
+
+    /// Tries every child that is cut off and due for it. Call it every few hundred milliseconds.
+    package func probe() async {
+        let now = wallClock.now()
+        let due = children.withLock { children in
+            children.keys.filter { children[$0]?.breaker.takeProbe(at: now) == true }.compactMap { children[$0] }
+        }
+        await withTaskGroup(of: Void.self) { group in
+            for child in due { group.addTask { await self.probe(child) } }
+        }
+    }
+
+    private func probe(_ child: Child) async {
+        do {
+            let envelope = Envelope(
+                messageID: ids.uuid(), requestID: "-",
+                deadline: wallClock.now().addingTimeInterval(Self.probeTimeout / .seconds(1)), sender: sender,
+                kind: PingRequest.kind, body: try JSONEncoder().encode(PingRequest()))
+            // Any answer will do.
+            _ = try await child.bus.call(
+                envelope, queue: CellTopology.supervisorQueue, timeout: Self.probeTimeout)
+            record(isAnswer: true, child)
+        } catch {
+            record(isAnswer: false, child)
+        }
+    }
+
+    private func call(
+        _ envelope: Envelope, _ child: Child, timeout: Duration, unlessRungAfter rings: Int
+    ) async throws -> Envelope {
+        do {
+            let answer = try await withThrowingTaskGroup(of: Envelope?.self) { group in
+                group.addTask {
+                    try await child.bus.call(envelope, queue: CellTopology.supervisorQueue, timeout: timeout)
+                }
+                group.addTask {
+                    await child.alarm.wait(after: rings)
+                    return nil
+                }
+                defer { group.cancelAll() }
+                guard let first = try await group.next(), let answer = first else {
+                    try Task.checkCancellation()
+                    throw BusError.timedOut("the cell went down")
+                }
+                return answer
+            }
+            record(isAnswer: true, child)
+            return answer
+        } catch let error as BusError {
+            switch error {
+            case .timedOut, .disconnected, .unroutable, .closed: record(isAnswer: false, child)
+            case .refused, .malformed, .tooManyInFlight, .cancelled: break
+            }
+            throw error
+        }
+    }
+
+    private func record(isAnswer: Bool, _ child: Child) {
+        let now = wallClock.now()
+        let opened = children.withLock { children in
+            let path = child.mapping.path
+            // A mapping that has moved meanwhile has a connection, and a breaker, of its own.
+            guard children[path]?.alarm === child.alarm else { return false }
+            if isAnswer {
+                _ = children[path]?.breaker.succeeded()
+                return false
+            }
+            return children[path]?.breaker.failed(at: now) ?? false
+        }
+        if opened { child.alarm.ring() }
     }
 
     /// A cell is reached through the child whose path its own begins with.

@@ -31,12 +31,17 @@ package struct NewServers: Sendable {
         }
     }
 
+    /// All of one project and one user.
     package var servers: [Server]
+    /// Of the project.
     package var quota: ComputeQuota
+    /// Of the user in the project, where an administrator set one.
+    package var userQuota: ComputeQuota?
 
-    package init(servers: [Server], quota: ComputeQuota) {
+    package init(servers: [Server], quota: ComputeQuota, userQuota: ComputeQuota? = nil) {
         self.servers = servers
         self.quota = quota
+        self.userQuota = userQuota
     }
 }
 

@@ -49,8 +49,18 @@ package struct ComputeDependencies: Sendable {
         self.cellTimeout = cellTimeout
     }
 
-    func callContext(_ request: ComputeRequest) -> CellCallContext {
-        let seconds = cellTimeout / .seconds(1)
+    /// For what a cell must only read: its user rather sees a partial record than waits.
+    func readContext(_ request: ComputeRequest) -> CellCallContext {
+        callContext(request, within: min(cellTimeout, Self.readTimeout))
+    }
+
+    /// How long a cell may take to show servers.
+    private static let readTimeout: Duration = .seconds(4)
+
+    func callContext(_ request: ComputeRequest) -> CellCallContext { callContext(request, within: cellTimeout) }
+
+    private func callContext(_ request: ComputeRequest, within limit: Duration) -> CellCallContext {
+        let seconds = limit / .seconds(1)
         return CellCallContext(
             requestID: request.requestID, caller: request.caller,
             deadline: wallClock.now().addingTimeInterval(seconds))

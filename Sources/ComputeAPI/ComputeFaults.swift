@@ -1,6 +1,7 @@
 import CellProtocol
 import CloudModel
 import HTTPKit
+import HTTPTypes
 
 /// The one table from domain errors to the compute API's answers.
 enum ComputeFaults {
@@ -44,6 +45,8 @@ enum ComputeFaults {
 
     private static func directory(_ error: DirectoryError) -> APIFault {
         switch error {
+        case .incomplete:
+            unavailable("The list of servers is being rebuilt. Try again in a moment.", after: 2)
         case .markerNotFound(let id): .badRequest("marker [\(id)] not found")
         case .invalidPattern(let pattern): .badRequest("Invalid regular expression: \(pattern.prefix(255))")
         }
@@ -52,10 +55,18 @@ enum ComputeFaults {
     private static func cell(_ error: CellError) -> APIFault? {
         switch error {
         case .unreachable, .timedOut, .overloaded, .unknownCell:
-            .unavailable(
-                "The part of the cloud that holds this server can't be reached at the moment. Try again later.")
+            unavailable(
+                "The part of the cloud that holds this server can't be reached at the moment. Try again later.",
+                after: 5)
         case .failed, .malformed, .cancelled: nil
         }
+    }
+
+    /// - Parameter seconds: when a client should come again.
+    private static func unavailable(_ message: String, after seconds: Int) -> APIFault {
+        var fault = APIFault.unavailable(message)
+        fault.headers[.retryAfter] = String(seconds)
+        return fault
     }
 
     private static func network(_ error: NetworkError) -> APIFault? {

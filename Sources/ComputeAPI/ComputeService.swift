@@ -20,7 +20,7 @@ package struct ComputeService: APIService {
             FlavorEndpoints(dependencies), FlavorExtraSpecEndpoints(dependencies), FlavorAccessEndpoints(dependencies),
             KeyPairEndpoints(dependencies), ServerEndpoints(dependencies, servers),
             ServerListEndpoints(dependencies), ServerActionEndpoints(dependencies, servers),
-            ServerMetadataEndpoints(servers), ServerNetworkEndpoints(dependencies, servers),
+            ServerMetadataEndpoints(dependencies, servers), ServerNetworkEndpoints(dependencies, servers),
             ServerDetailEndpoints(dependencies, servers), LimitEndpoints(dependencies), QuotaEndpoints(dependencies),
             UsageEndpoints(dependencies), ServiceEndpoints(dependencies), HypervisorEndpoints(dependencies),
             ZoneEndpoints(dependencies), ExtensionEndpoints(), EmptyEndpoints(), GoneEndpoints(),

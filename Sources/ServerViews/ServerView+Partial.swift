@@ -14,13 +14,11 @@ extension ServerView {
         let links = ResourceLinks(computeURL: context.computeURL)
         writer.object { writer in
             writer.field("id", summary.id.description)
-            writer.field("name", summary.name)
             writer.field("status", "UNKNOWN")
             links.write("servers", summary.id.description, to: &writer)
             guard context.detail != .brief else { return }
             writer.field("tenant_id", summary.projectID.text)
             writer.field("created", Timestamp.seconds(summary.createdAt))
-            if context.isAdmin { writer.field("host_status", "UNKNOWN") }
             guard context.detail == .single else { return }
             writer.field("user_id", summary.userID.text)
             writer.field("OS-EXT-AZ:availability_zone", summary.availabilityZone ?? "UNKNOWN")
@@ -34,6 +32,7 @@ extension ServerView {
                 writer.field("image", "")
             }
             if let flavor { writeFlavor(flavor, to: &writer) }
+            if context.microversion >= 71 { writer.array("server_groups") { _ in } }
         }
     }
 

@@ -71,7 +71,7 @@ package struct APIClient: Sendable {
         var request = HTTPClientRequest(url: url + path)
         request.method = HTTPMethod(rawValue: method.rawValue.uppercased())
         for (name, value) in headers { request.headers.replaceOrAdd(name: name, value: value) }
-        request.headers.replaceOrAdd(name: "accept", value: "application/json")
+        request.headers.replaceOrAdd(name: "accept", value: headers["accept"] ?? "application/json")
         if let type { request.headers.replaceOrAdd(name: "content-type", value: type) }
         if let bytes { request.body = .bytes(bytes) }
         let response = try await client.execute(request, timeout: Self.timeout)

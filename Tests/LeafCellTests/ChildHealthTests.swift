@@ -12,6 +12,7 @@ import Testing
     /// Times are seconds after the parent began to listen.
     private enum Step {
         case judge(Double)
+        case probe(Double, ChildHealth.BrokerProbe)
         case hear(Double, isDatabaseUp: Bool = true, milliseconds: Double = 1)
     }
 
@@ -23,6 +24,7 @@ import Testing
         for step in steps {
             switch step {
             case .judge(let time): isNews = health.judge(at: testEpoch + time)
+            case .probe(let time, let broker): isNews = health.note(broker, at: testEpoch + time)
             case .hear(let time, let isDatabaseUp, let milliseconds):
                 var heartbeat = heartbeat(at: testEpoch + time)
                 heartbeat.isDatabaseUp = isDatabaseUp
@@ -55,10 +57,25 @@ import Testing
     }
 
     @Test func silenceIsNoticedAndEnds() {
-        #expect(!follow(.hear(1), .judge(4), from: Self.up).isNews)
-        let silent = follow(.hear(1), .judge(4.1), from: Self.up)
+        #expect(!follow(.hear(1), .judge(3.5), from: Self.up).isNews)
+        let silent = follow(.hear(1), .judge(3.6), from: Self.up)
         #expect(silent.health.view == Self.silent && silent.isNews)
-        #expect(follow(.hear(1), .judge(4.1), .hear(5), from: Self.up).health.view == Self.up)
+        #expect(follow(.hear(1), .judge(3.6), .hear(5), from: Self.up).health.view == Self.up)
+    }
+
+    @Test(arguments: [
+        (ChildHealth.BrokerProbe.answers, "its supervisor is silent"),
+        (.silent, "its message broker takes no messages"), (.unreachable, "its message broker can't be reached"),
+    ])
+    func aProbeOfTheBrokerGivesSilenceItsReason(_ broker: ChildHealth.BrokerProbe, _ reason: String) {
+        // A broker that answers, or not, is no reason while heartbeats come, nor is an old probe for a new silence.
+        #expect(!follow(.hear(1), .probe(2, broker), from: Self.up).isNews)
+        let before = follow(.hear(1), .probe(3, broker), .judge(3.6), from: Self.up)
+        #expect(before.health.view == ChildHealth.View(health: .down, reason: reason))
+        let after = follow(.hear(1), .judge(3.6), .probe(4, broker), from: Self.up)
+        #expect(after.health.view == ChildHealth.View(health: .down, reason: reason) && after.isNews)
+        #expect(after.health.since == testEpoch + 3.6, "it is the same outage")
+        #expect(follow(.hear(1), .probe(3, broker), .hear(4), .judge(6.6), from: Self.up).health.view == Self.silent)
     }
 
     @Test func theDatabaseDecidesBetweenUpSlowAndDown() {
@@ -66,5 +83,16 @@ import Testing
         #expect(slow == ChildHealth.View(health: .slow, reason: "its database is slow"))
         let down = follow(.hear(1, isDatabaseUp: false), from: Self.up).health.view
         #expect(down == ChildHealth.View(health: .down, reason: "its database does not answer"))
+    }
+
+    @Test func anOlderHeartbeatThatComesLaterUndoesNothingUnlessAClockWasSetBack() {
+        var health = ChildHealth(view: Self.up, since: testEpoch, heartbeat: nil, watchedFrom: testEpoch)
+        var newer = heartbeat(at: testEpoch + 2)
+        newer.hosts = 7
+        let isNews = health.hear(newer, at: testEpoch + 2)
+        let isOldNews = health.hear(heartbeat(at: testEpoch + 1), at: testEpoch + 2)
+        #expect(isNews && !isOldNews && health.heartbeat?.hosts == 7)
+        let isNewsAfterReset = health.hear(heartbeat(at: testEpoch - 3600), at: testEpoch + 3)
+        #expect(isNewsAfterReset && health.heartbeat?.hosts == 2)
     }
 }

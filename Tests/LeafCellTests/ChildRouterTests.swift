@@ -3,6 +3,7 @@ import CloudModel
 import FoundationEssentials
 import MessageBus
 import Primitives
+import Synchronization
 import Testing
 
 @Suite struct ChildRouterTests {
@@ -45,6 +46,133 @@ import Testing
             requestID: "req", caller: nil, deadline: SystemWallClock().now().addingTimeInterval(60))
         await #expect(throws: expected) {
             _ = try await router.send(EventsRequest(after: 0), to: testCell, context: context)
+        }
+    }
+
+    // MARK: Children that are ill
+
+    /// A connection whose calls hang, fail or are answered, as the test says.
+    private final class MoodyBus: MessageBus {
+        enum Mood { case hangs, fails, answers }
+        let mood = Mutex(Mood.answers)
+        let calls = Mutex(0)
+
+        var isConnected: Bool { true }
+        func declare(_ topology: BusTopology) async throws(BusError) {}
+        func publish(
+            _ envelope: Envelope, to address: BusAddress, mandatory: Bool, timeout: Duration
+        ) async throws(BusError) {}
+        func consume(
+            queue: String, prefetch: Int, handler: @escaping @Sendable (BusDelivery) async -> Disposition
+        ) async throws(BusError) {}
+        func call(_ envelope: Envelope, queue: String, timeout: Duration) async throws(BusError) -> Envelope {
+            calls.withLock { $0 += 1 }
+            switch mood.withLock({ $0 }) {
+            case .hangs:
+                await Alarm().wait(after: 0)
+                throw .cancelled
+            case .fails: throw .timedOut("call")
+            case .answers:
+                do {
+                    return try CellCall.reply(
+                        to: envelope, as: EventsRequest.self, .init(events: [], newest: 0), messageID: UUID(),
+                        sender: "test")
+                } catch {
+                    throw .malformed("\(error)")
+                }
+            }
+        }
+        func serve(
+            queue: String, concurrency: Int, handler: @escaping @Sendable (Envelope) async -> Envelope
+        ) async throws(BusError) {}
+        func close() async {}
+    }
+
+    private final class StillClock: WallClock {
+        private let time = Mutex(testEpoch)
+        func now() -> Date { time.withLock { $0 } }
+        func advance(by seconds: TimeInterval) { time.withLock { $0 += seconds } }
+    }
+
+    private struct Parts {
+        let bus = MoodyBus()
+        let clock = StillClock()
+        let router: ChildRouter
+
+        init() {
+            router = ChildRouter(sender: "test", ids: SystemIDSource(), wallClock: clock) { [bus] _ in bus }
+        }
+
+        func map(_ health: CellStatus.Health) async {
+            let bus = CellMapping.Endpoint(host: "h", port: 1, vhost: "v", user: "u", password: Secret("p"))
+            await router.update([CellMapping(path: testCell, bus: bus, health: health, reason: nil, since: testEpoch)])
+        }
+
+        func ask() async throws(CellError) {
+            let context = CellCallContext(requestID: "req", caller: nil, deadline: clock.now() + 60)
+            _ = try await router.send(EventsRequest(after: 0), to: testCell, context: context)
+        }
+
+        var calls: Int { bus.calls.withLock { $0 } }
+    }
+
+    @Test func nobodyWaitsForAChildThatIsKnownToBeDown() async throws {
+        let parts = Parts()
+        await parts.map(.up)
+        parts.bus.mood.withLock { $0 = .hangs }
+        await withTaskGroup(of: CellError?.self) { group in
+            for _ in 0..<10 {
+                group.addTask {
+                    do throws(CellError) { try await parts.ask() } catch { return error }
+                    return nil
+                }
+            }
+            while parts.calls < 10 { await Task.yield() }
+            await parts.map(.down)
+            for await error in group { #expect(error == .timedOut(testCell)) }
+        }
+        await #expect(throws: CellError.unreachable(testCell)) { try await parts.ask() }
+        #expect(parts.calls == 10, "it was not called again")
+    }
+
+    @Test func aChildThatOnlyThisProcessCantReachIsTriedByTheProbeAlone() async throws {
+        let parts = Parts()
+        await parts.map(.up)
+        parts.bus.mood.withLock { $0 = .fails }
+        for _ in 0..<CircuitBreaker.threshold {
+            await #expect(throws: CellError.timedOut(testCell)) { try await parts.ask() }
+        }
+        await #expect(throws: CellError.unreachable(testCell)) { try await parts.ask() }
+        #expect(await parts.router.cells().map(\.health) == [.down])
+        #expect(parts.calls == CircuitBreaker.threshold)
+        await parts.router.probe()
+        #expect(parts.calls == CircuitBreaker.threshold, "too early")
+        parts.clock.advance(by: 1)
+        await parts.router.probe()
+        #expect(parts.calls == CircuitBreaker.threshold + 1)
+        await #expect(throws: CellError.unreachable(testCell)) { try await parts.ask() }
+        parts.bus.mood.withLock { $0 = .answers }
+        parts.clock.advance(by: 1)
+        await parts.router.probe()
+        try await parts.ask()
+        #expect(await parts.router.cells().map(\.health) == [.up])
+    }
+
+    @Test func aSlowChildHasABoundOfItsOwn() async throws {
+        let parts = Parts()
+        await parts.map(.slow)
+        parts.bus.mood.withLock { $0 = .hangs }
+        await withTaskGroup(of: CellError?.self) { group in
+            let most = 2 * ChildRouter.callLimit
+            for _ in 0..<most + 5 {
+                group.addTask {
+                    do throws(CellError) { try await parts.ask() } catch { return error }
+                    return nil
+                }
+            }
+            for _ in 0..<5 { #expect(await group.next() == .overloaded(testCell)) }
+            #expect(parts.calls == ChildRouter.callLimit)
+            group.cancelAll()
         }
     }
 }

@@ -86,6 +86,12 @@ final class DyingStore: CellStore {
     }
     func release(owner: String) async throws(CellStoreError) { try await base.release(owner: owner) }
     func servers(_ ids: [ServerID]) async throws(CellStoreError) -> [LocatedServer] { try await base.servers(ids) }
+    func inventory(
+        after id: ServerID?, limit: Int
+    ) async throws(CellStoreError) -> (servers: [Instance], sequence: Int64) {
+        try await base.inventory(after: id, limit: limit)
+    }
+    func audit() async throws(CellStoreError) -> DirectoryAudit { try await base.audit() }
     func placed(on hosts: [HostName], or ids: [ServerID]) async throws(CellStoreError) -> [PlacedServer] {
         try await base.placed(on: hosts, or: ids)
     }

@@ -72,11 +72,27 @@ struct ComputeStoreTests {
         let (store, pool) = try await store()
         #expect(try await store.quota(of: "p") == .standard)
         var quota = ComputeQuota.standard
-        quota.cores = 1
-        try await store.set(quota, of: "p")
+        var limits = QuotaLimits()
+        (limits.cores, quota.cores) = (1, 1)
+        try await store.set(limits, of: "p", user: nil)
         #expect(try await store.quota(of: "p") == quota)
-        try await store.reset("p")
-        #expect(try await store.quota(of: "p") == .standard)
+        // A class stands under what was set for the project, a user's limits above it.
+        limits = QuotaLimits()
+        (limits.cores, limits.instances, quota.instances) = (7, 7, 7)
+        try await store.set(limits, ofClass: "default")
+        #expect(try await store.quota(of: "p") == quota)
+        #expect(try await store.defaults().cores == 7)
+        #expect(try await store.quota(of: "p", user: "u") == nil)
+        limits = QuotaLimits()
+        limits.instances = 3
+        try await store.set(limits, of: "p", user: "u")
+        quota.instances = 3
+        #expect(try await store.quota(of: "p", user: "u") == quota)
+        #expect(try await store.quota(of: "p").instances == 7)
+        try await store.reset("p", user: "u")
+        #expect(try await store.quota(of: "p", user: "u") == nil)
+        try await store.reset("p", user: nil)
+        #expect(try await store.quota(of: "p").cores == 7)
         let server = ServerID(CountingIDs().uuid())
         let actions = ["create", "stop"].map { name in
             InstanceActionRecord(

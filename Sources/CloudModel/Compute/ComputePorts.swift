@@ -2,14 +2,25 @@ package import FoundationEssentials
 
 /// Reads the root's directory of servers. Adapter: `Persistence`; its transactions are reads only.
 package protocol DirectoryStore: Sendable {
-    /// One page by keyset.
+    /// One page by keyset, and whether all was there to choose from.
     /// - Throws: ``DirectoryError`` when the marker or a pattern is wrong.
-    func page(_ query: DirectoryQuery) async throws -> [DirectoryRow]
+    func list(_ query: DirectoryQuery) async throws -> DirectoryPage
 
     /// One server, deleted ones left out.
+    /// - Throws: ``DirectoryError/incomplete`` when it may be one of those that the directory has lost.
     func find(_ id: ServerID) async throws -> DirectoryRow?
 
-    func usage(of project: ProjectID) async throws -> ComputeUsage
+    /// What counts against the project's quota, or one user's in it.
+    func usage(of project: ProjectID, user: UserID?) async throws -> ComputeUsage
+}
+
+extension DirectoryStore {
+    /// One page by keyset, for those who can do without what may be missing.
+    package func page(_ query: DirectoryQuery) async throws -> [DirectoryRow] { try await list(query).rows }
+
+    package func usage(of project: ProjectID) async throws -> ComputeUsage {
+        try await usage(of: project, user: nil)
+    }
 }
 
 /// The hosts of all cells, as their cells' events tell the root, with what placement has promised of each.
@@ -103,12 +114,47 @@ package struct QuotaExceeded: Error, Sendable, Equatable {
     }
 }
 
-/// Limits that an administrator set for a project, over the standard ones.
+/// Some of the limits: what was set of them.
+package struct QuotaLimits: Codable, Sendable, Equatable {
+    package var instances: Int?
+    package var cores: Int?
+    package var memoryMiB: Int?
+    package var keyPairs: Int?
+    package var metadataItems: Int?
+    package var serverGroups: Int?
+    package var serverGroupMembers: Int?
+
+    package init() {}
+
+    /// `base` with what is set here.
+    package func over(_ base: ComputeQuota) -> ComputeQuota {
+        ComputeQuota(
+            instances: instances ?? base.instances, cores: cores ?? base.cores, memoryMiB: memoryMiB ?? base.memoryMiB,
+            keyPairs: keyPairs ?? base.keyPairs, metadataItems: metadataItems ?? base.metadataItems,
+            serverGroups: serverGroups ?? base.serverGroups,
+            serverGroupMembers: serverGroupMembers ?? base.serverGroupMembers)
+    }
+}
+
+/// Limits that administrators set. What a project, or a user in it, may have is what was set for it, else what the class
+/// `default` says, else ``ComputeQuota/standard``.
 package protocol ComputeQuotaStore: Sendable {
     func quota(of project: ProjectID) async throws -> ComputeQuota
-    func set(_ quota: ComputeQuota, of project: ProjectID) async throws
-    /// Back to the standard limits.
-    func reset(_ project: ProjectID) async throws
+    /// Nil for a user for whom nothing was set in this project.
+    func quota(of project: ProjectID, user: UserID) async throws -> ComputeQuota?
+    /// Changes what is set in `limits` and leaves the rest; of the project, or of one user in it.
+    func set(_ limits: QuotaLimits, of project: ProjectID, user: UserID?) async throws
+    /// Back to the defaults: the project with all its users, or one user in it.
+    func reset(_ project: ProjectID, user: UserID?) async throws
+    /// Of projects for which nothing was set.
+    func defaults() async throws -> ComputeQuota
+    func quotaClass(_ name: String) async throws -> ComputeQuota
+    func set(_ limits: QuotaLimits, ofClass name: String) async throws
+}
+
+extension ComputeQuotaStore {
+    /// The class that stands under every project.
+    package static var defaultClass: String { "default" }
 }
 
 /// Flavors, in no order. Adapters keep ids and names unique.

@@ -35,8 +35,17 @@ package enum DirectoryFilter: Sendable, Equatable {
     case nameMatches(String)
     case hostnameMatches(String)
     case descriptionMatches(String)
-    /// Some fixed address of the server matches.
+    /// Some fixed IPv4 address of the server matches.
     case addressMatches(String)
+    /// The same for IPv6.
+    case address6Matches(String)
+    /// The name under which the hypervisor knows its machine.
+    case nodeMatches(String)
+    case zoneMatches(String)
+    case keyNameMatches(String)
+    case reservationMatches(String)
+    /// The time as `YYYY-MM-DD HH:MM:SS` in UTC.
+    case timeMatches(DirectoryTime, String)
     case ids([ServerID])
     /// The API's words, such as `ACTIVE`; any of them.
     case statuses([String])
@@ -61,6 +70,8 @@ package enum DirectoryFilter: Sendable, Equatable {
     /// `updatedAt` at or before this.
     case changedBefore(Date)
 }
+
+package enum DirectoryTime: Sendable, Equatable { case created, launched, terminated }
 
 package struct DirectorySort: Sendable, Equatable {
     package enum Key: String, Sendable, CaseIterable {
@@ -91,10 +102,25 @@ package struct DirectoryRow: Sendable, Equatable {
     }
 }
 
+/// Rows of one page, as they all were at one moment.
+package struct DirectoryPage: Sendable, Equatable {
+    package var rows: [DirectoryRow]
+    /// Cells whose rows were not all there at that moment, because the directory lost some and reads them again. The
+    /// root stands for servers that have no cell yet.
+    package var gaps: [CellPath]
+
+    package init(rows: [DirectoryRow], gaps: [CellPath] = []) {
+        self.rows = rows
+        self.gaps = gaps
+    }
+}
+
 package enum DirectoryError: Error, Sendable, Equatable {
     case markerNotFound(ServerID)
     /// A filter's regular expression can't be read.
     case invalidPattern(String)
+    /// There is no such server in what the directory has now, and it knows that it does not have all.
+    case incomplete
 }
 
 /// What a project has of what is limited, servers being built included.

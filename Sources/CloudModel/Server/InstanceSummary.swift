@@ -24,6 +24,9 @@ package struct InstanceSummary: Codable, Sendable, Equatable {
     package var updatedAt: Date
     package var launchedAt: Date?
     package var terminatedAt: Date?
+    /// What it takes of its host; nil from a cell whose program does not tell yet.
+    package var vcpus: Int?
+    package var memoryMiB: Int?
 
     package init(_ instance: Instance) {
         id = instance.id
@@ -48,13 +51,16 @@ package struct InstanceSummary: Codable, Sendable, Equatable {
         updatedAt = instance.updatedAt
         launchedAt = instance.launchedAt
         terminatedAt = instance.terminatedAt
+        vcpus = instance.flavor.vcpus
+        memoryMiB = instance.flavor.memoryMiB
     }
 
     package init(
         id: ServerID, version: Int64, projectID: ProjectID, userID: UserID, name: String, hostname: String,
         description: String?, state: ServerState, status: String, host: HostName?, flavorID: String, imageID: ImageID?,
         availabilityZone: String?, keyName: String?, addresses: [String], tags: [String], isLocked: Bool,
-        reservationID: String, createdAt: Date, updatedAt: Date, launchedAt: Date?, terminatedAt: Date?
+        reservationID: String, createdAt: Date, updatedAt: Date, launchedAt: Date?, terminatedAt: Date?,
+        vcpus: Int? = nil, memoryMiB: Int? = nil
     ) {
         self.id = id
         self.version = version
@@ -78,5 +84,7 @@ package struct InstanceSummary: Codable, Sendable, Equatable {
         self.updatedAt = updatedAt
         self.launchedAt = launchedAt
         self.terminatedAt = terminatedAt
+        self.vcpus = vcpus
+        self.memoryMiB = memoryMiB
     }
 }

@@ -80,7 +80,8 @@ struct KeyPairEndpoints: ComputeEndpoints {
         }
         pair.fingerprint = try Self.fingerprint(pair)
         do {
-            let limit = try await quotas.quota(of: request.project).keyPairs
+            let quota = try await quotas.quota(of: request.project)
+            let limit = try await quotas.quota(of: request.project, user: user)?.keyPairs ?? quota.keyPairs
             pair = try await store.insert(pair, limit: limit)
         } catch is KeyPairExists {
             throw APIFault.conflict("Key pair '\(name)' already exists.")

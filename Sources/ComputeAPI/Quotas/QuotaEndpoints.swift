@@ -19,26 +19,34 @@ struct QuotaEndpoints: ComputeEndpoints {
             ComputeRoute(.get, "os-quota-sets/{id}", .reader, show),
             ComputeRoute(.get, "os-quota-sets/{id}/detail", .reader, detail),
             ComputeRoute(.get, "os-quota-sets/{id}/defaults", .any) { request in
-                Self.response(ComputeQuota.standard, request)
+                Self.response(try await quotas.defaults(), request)
             },
             ComputeRoute(.put, "os-quota-sets/{id}", .admin, update),
             ComputeRoute(.delete, "os-quota-sets/{id}", .admin, reset),
             ComputeRoute(.get, "os-quota-class-sets/{id}", .admin) { request in
                 try request.checkQuery([], strictFrom: 102)
-                return .json(["quota_class_set": .object(Self.classMembers(request))])
+                let quota = try await quotas.quotaClass(request.id)
+                return .json(["quota_class_set": .object(Self.classMembers(quota, request, id: request.id))])
             },
+            ComputeRoute(.put, "os-quota-class-sets/{id}", .admin, updateClass),
         ]
     }
 
     private func show(_ request: ComputeRequest) async throws -> Response {
-        let quota = try await quotas.quota(of: try project(request))
-        return Self.response(quota, request)
+        let project = try project(request)
+        return Self.response(try await quota(of: project, user: Self.user(request)), request)
+    }
+
+    private func quota(of project: ProjectID, user: UserID?) async throws -> ComputeQuota {
+        if let user, let own = try await quotas.quota(of: project, user: user) { return own }
+        return try await quotas.quota(of: project)
     }
 
     private func detail(_ request: ComputeRequest) async throws -> Response {
         let project = try project(request)
-        let quota = try await quotas.quota(of: project)
-        let usage = try await directory.usage(of: project)
+        let user = Self.user(request)
+        let quota = try await quota(of: project, user: user)
+        let usage = try await directory.usage(of: project, user: user)
         let used = ["instances": usage.instances, "cores": usage.cores, "ram": usage.memoryMiB]
         var members = Self.members(quota, request, id: nil).reduce(into: [String: JSONValue]()) { result, member in
             result[member.key] = [
@@ -53,14 +61,8 @@ struct QuotaEndpoints: ComputeEndpoints {
         try request.checkQuery(["user_id"], strictFrom: 75)
         var body = try await request.body("quota_set")
         let project = ProjectID(request.id)
-        var quota = try await quotas.quota(of: project)
-        quota.instances = try Self.limit(&body, "instances") ?? quota.instances
-        quota.cores = try Self.limit(&body, "cores") ?? quota.cores
-        quota.memoryMiB = try Self.limit(&body, "ram") ?? quota.memoryMiB
-        quota.keyPairs = try Self.limit(&body, "key_pairs") ?? quota.keyPairs
-        quota.metadataItems = try Self.limit(&body, "metadata_items") ?? quota.metadataItems
-        quota.serverGroups = try Self.limit(&body, "server_groups") ?? quota.serverGroups
-        quota.serverGroupMembers = try Self.limit(&body, "server_group_members") ?? quota.serverGroupMembers
+        let user = Self.user(request)
+        let limits = try Self.limits(&body)
         let force = try body.looseBool("force") ?? false
         if let named = try body.string("tenant_id"), named != request.id {
             throw body.invalid("tenant_id", .string(named), "is not the project of the URL")
@@ -68,26 +70,63 @@ struct QuotaEndpoints: ComputeEndpoints {
         // What other services limit, or nobody any more: taken and ignored.
         for name in Self.retired(request.version) { _ = try Self.limit(&body, name) }
         try body.finish()
-        if !force { try await checkUsage(quota, project) }
-        try await quotas.set(quota, of: project)
+        if !force { try await check(limits, project, user) }
+        try await quotas.set(limits, of: project, user: user)
+        let quota = try await quota(of: project, user: user)
         return .json(["quota_set": .object(Self.members(quota, request, id: nil))])
     }
 
-    /// Limits below what is in use need `force`.
-    private func checkUsage(_ quota: ComputeQuota, _ project: ProjectID) async throws {
-        let usage = try await directory.usage(of: project)
+    private static func limits(_ body: inout JSONObjectReader) throws(APIFault) -> QuotaLimits {
+        var limits = QuotaLimits()
+        limits.instances = try limit(&body, "instances")
+        limits.cores = try limit(&body, "cores")
+        limits.memoryMiB = try limit(&body, "ram")
+        limits.keyPairs = try limit(&body, "key_pairs")
+        limits.metadataItems = try limit(&body, "metadata_items")
+        limits.serverGroups = try limit(&body, "server_groups")
+        limits.serverGroupMembers = try limit(&body, "server_group_members")
+        return limits
+    }
+
+    /// Limits below what is in use, and a user's above the project's, need `force`.
+    private func check(_ limits: QuotaLimits, _ project: ProjectID, _ user: UserID?) async throws {
+        let usage = try await directory.usage(of: project, user: user)
+        let room = user == nil ? nil : try await quotas.quota(of: project)
         let parts = [
-            ("instances", quota.instances, usage.instances), ("cores", quota.cores, usage.cores),
-            ("ram", quota.memoryMiB, usage.memoryMiB),
+            ("instances", limits.instances, usage.instances, room?.instances),
+            ("cores", limits.cores, usage.cores, room?.cores),
+            ("ram", limits.memoryMiB, usage.memoryMiB, room?.memoryMiB),
         ]
-        for (name, limit, used) in parts where limit >= 0 && limit < used {
-            throw APIFault.badRequest(
-                "Quota limit \(limit) for \(name) must be greater than or equal to already used \(used).")
+        for (name, limit, used, most) in parts {
+            guard let limit else { continue }
+            if limit >= 0 && limit < used {
+                throw APIFault.badRequest(
+                    "Quota limit \(limit) for \(name) must be greater than or equal to already used and reserved "
+                        + "\(used).")
+            }
+            if let most, most >= 0, limit < 0 || limit > most {
+                throw APIFault.badRequest("Quota limit \(limit) for \(name) must be less than or equal to \(most).")
+            }
         }
     }
 
+    private func updateClass(_ request: ComputeRequest) async throws -> Response {
+        guard (1...255).contains(request.id.count) else {
+            throw APIFault.badRequest("quota_class_name has \(request.id.count) characters, not 1 to 255.")
+        }
+        var body = try await request.body("quota_class_set")
+        let limits = try Self.limits(&body)
+        let ignored = Self.retired(request.version) + (request.version < 50 ? Self.networkResources : [])
+        for name in ignored { _ = try Self.limit(&body, name) }
+        try body.finish()
+        try await quotas.set(limits, ofClass: request.id)
+        let quota = try await quotas.quotaClass(request.id)
+        return .json(["quota_class_set": .object(Self.classMembers(quota, request, id: nil))])
+    }
+
     private func reset(_ request: ComputeRequest) async throws -> Response {
-        try await quotas.reset(ProjectID(request.id))
+        try request.checkQuery(["user_id"], strictFrom: 75)
+        try await quotas.reset(ProjectID(request.id), user: Self.user(request))
         return .empty(.accepted)
     }
 
@@ -96,6 +135,8 @@ struct QuotaEndpoints: ComputeEndpoints {
         guard request.isAdmin || request.id == request.project.text else { throw request.forbidden() }
         return ProjectID(request.id)
     }
+
+    private static func user(_ request: ComputeRequest) -> UserID? { request.query["user_id"].map { UserID($0) } }
 
     private static func limit(_ body: inout JSONObjectReader, _ name: String) throws(APIFault) -> Int? {
         try body.integer(name, in: -1...2_147_483_647, acceptsText: true)
@@ -113,8 +154,10 @@ struct QuotaEndpoints: ComputeEndpoints {
     }
 
     /// Classes got server groups late and kept the network's limits longer than projects did.
-    private static func classMembers(_ request: ComputeRequest) -> [String: JSONValue] {
-        var members = members(ComputeQuota.standard, request, id: request.id)
+    private static func classMembers(
+        _ quota: ComputeQuota, _ request: ComputeRequest, id: String?
+    ) -> [String: JSONValue] {
+        var members = members(quota, request, id: id)
         if request.version < 50 {
             for name in ["server_groups", "server_group_members"] { members[name] = nil }
             for name in networkResources { members[name] = -1 }

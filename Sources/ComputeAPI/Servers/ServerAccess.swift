@@ -28,7 +28,7 @@ struct ServerAccess: Sendable {
             guard let cell = row.cell else { throw CellError.unreachable(.root) }
             let reply = try await dependencies.cells.send(
                 GetRequest(ids: [row.summary.id], view: view), to: cell,
-                context: dependencies.callContext(request))
+                context: dependencies.readContext(request))
             guard let found = reply.rows.first else { throw Self.notFound(row.summary.id.description) }
             return found.rendered
         } catch let error as CellError where error.isAbsence && view.microversion >= ServerView.partialRecordsVersion {
@@ -51,7 +51,7 @@ struct ServerAccess: Sendable {
     @discardableResult
     func act(
         _ action: ServerAction, verb: String, on row: DirectoryRow, _ request: ComputeRequest,
-        view: ServerViewContext? = nil
+        view: ServerViewContext? = nil, metadataLimit: Int? = nil
     ) async throws -> Data? {
         let id = row.summary.id
         if row.summary.isLocked && !request.isAdmin && !action.passesLock { throw Self.locked(id) }
@@ -59,7 +59,8 @@ struct ServerAccess: Sendable {
             throw Self.conflict(id, verb, because: Self.obstacle(row.summary.state))
         }
         let reply = try await dependencies.cells.send(
-            ActRequest(id: id, action: action, view: view), to: cell, context: dependencies.callContext(request))
+            ActRequest(id: id, action: action, view: view, metadataLimit: metadataLimit), to: cell,
+            context: dependencies.callContext(request))
         switch reply {
         case .accepted(let rendered):
             return rendered

@@ -38,7 +38,9 @@ struct ServerCreation: Sendable {
                     securityGroups: order.securityGroups, hostname: instance.hostname, isAdmin: request.isAdmin),
                 forcedHost: forcedHost)
         }
-        return try await dependencies.acceptance.accept(NewServers(servers: servers, quota: quota))
+        let userQuota = try await dependencies.quotas.quota(of: request.project, user: request.userID)
+        return try await dependencies.acceptance.accept(
+            NewServers(servers: servers, quota: quota, userQuota: userQuota))
     }
 
     private func flavor(_ id: String, _ request: ComputeRequest) async throws -> Flavor {

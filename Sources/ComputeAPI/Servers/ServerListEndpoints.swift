@@ -39,7 +39,9 @@ struct ServerListEndpoints: ComputeEndpoints {
             }
             query.marker = id
         }
-        var rows = try await dependencies.directory.page(query)
+        if try request.query.integer("limit") == 0 { return .json(["servers": []]) }
+        let found = try await dependencies.directory.list(query)
+        var rows = found.rows
         let hasMore = rows.count > page.limit
         if hasMore { rows.removeLast(rows.count - page.limit) }
         let rendered = try await render(rows, request.view(detail), request)
@@ -53,7 +55,8 @@ struct ServerListEndpoints: ComputeEndpoints {
                 writer.array("servers_links") { $0.link("next", link) }
             }
         }
-        return .json(writer)
+        guard !found.gaps.isEmpty else { return .json(writer) }
+        return .json(writer, headers: [.incomplete: found.gaps.map(\.description).joined(separator: ", ")])
     }
 
     private func render(
@@ -71,7 +74,7 @@ struct ServerListEndpoints: ComputeEndpoints {
                 partial([row], renderer, into: &rendered)
             }
         }
-        let context = dependencies.callContext(request)
+        let context = dependencies.readContext(request)
         let cells = dependencies.cells
         try await withThrowingTaskGroup(of: (CellPath, GetRequest.Reply?).self) { group in
             for (cell, rows) in byCell {

@@ -11,8 +11,12 @@ struct ServerMetadataEndpoints: ComputeEndpoints {
     private static let path = "servers/{id}/metadata"
 
     private let servers: ServerAccess
+    private let quotas: any ComputeQuotaStore
 
-    init(_ servers: ServerAccess) { self.servers = servers }
+    init(_ dependencies: ComputeDependencies, _ servers: ServerAccess) {
+        self.servers = servers
+        quotas = dependencies.quotas
+    }
 
     var routes: [ComputeRoute] {
         [
@@ -78,10 +82,30 @@ struct ServerMetadataEndpoints: ComputeEndpoints {
 
     private func change(_ action: ServerAction, _ request: ComputeRequest) async throws -> [String: JSONValue] {
         let row = try await servers.row(request)
+        let limit = try await quotas.quota(of: row.summary.projectID).metadataItems
+        try await check(action, limit, row, request)
+        // The cell checks again, where nobody comes between.
         let rendered = try await servers.act(
-            action, verb: "update metadata", on: row, request, view: request.view(.full))
+            action, verb: "update metadata", on: row, request, view: request.view(.full), metadataLimit: limit)
         guard let rendered else { throw APIFault.internal() }
         return try JSONParser.parse(Array(rendered))["metadata"]?.object ?? [:]
+    }
+
+    private func check(
+        _ action: ServerAction, _ limit: Int, _ row: DirectoryRow, _ request: ComputeRequest
+    ) async throws {
+        guard limit >= 0 else { return }
+        let count: Int
+        switch action {
+        case .replaceMetadata(let metadata): count = metadata.count
+        case .mergeMetadata(let metadata):
+            let known = try await current(row, request)
+            count = Set(known.keys).union(metadata.keys).count
+        default: return
+        }
+        guard count <= limit else {
+            throw APIFault.forbidden("Maximum number of metadata items exceeds \(limit)")
+        }
     }
 
     private func current(_ row: DirectoryRow, _ request: ComputeRequest) async throws -> [String: JSONValue] {

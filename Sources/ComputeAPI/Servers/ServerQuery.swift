@@ -13,6 +13,12 @@ struct ServerQuery {
         "reservation_id", "name", "status", "image", "flavor", "ip", "ip6", "changes-since", "changes-before", "tags",
         "tags-any", "not-tags", "not-tags-any", "locked",
     ]
+    private static let commonFrom90: Set<String> = ["hostname"]
+    /// What Nova keeps in other tables and refuses to filter by.
+    private static let joined: Set<String> = [
+        "block_device_mapping", "services", "metadata", "system_metadata", "info_cache", "security_groups",
+        "pci_devices",
+    ]
     private static let commonFrom83: Set<String> = [
         "availability_zone", "config_drive", "key_name", "created_at", "launched_at", "terminated_at", "power_state",
         "task_state", "vm_state", "progress", "user_id",
@@ -31,6 +37,10 @@ struct ServerQuery {
         var known = Self.known
         if request.version < 66 { known.remove("changes-before") }
         if request.version < 73 { known.remove("locked") }
+        for item in query.items where Self.joined.contains(item.name) || item.name.hasPrefix("_") {
+            guard request.isAdmin else { continue }
+            throw .badRequest("Invalid filter field: \(item.name.prefix(100)).")
+        }
         try request.checkQuery(Array(known), strictFrom: 75)
     }
 
@@ -63,13 +73,15 @@ struct ServerQuery {
         let isAllowed =
             request.isAdmin || Self.common.contains(name)
             || (request.version >= 83 && Self.commonFrom83.contains(name))
-        return isAllowed ? query[name] : nil
+            || (request.version >= 90 && Self.commonFrom90.contains(name))
+        // Of several values the last one counts.
+        return isAllowed ? query.all(name).last : nil
     }
 
     /// Whose servers: the caller's, unless an administrator asks for another project's or all.
     private func project() throws(APIFault) -> ProjectID? {
         var wantsAll = false
-        if let text = query["all_tenants"] {
+        if let text = query.all("all_tenants").last {
             guard let flag = text.isEmpty ? true : QueryParameters.bool(text) else {
                 throw .badRequest("Invalid value '\(text.prefix(100))' for all_tenants.")
             }
@@ -79,8 +91,9 @@ struct ServerQuery {
             if wantsAll { throw request.forbidden() }
             return request.project
         }
-        if let other = query["project_id"] ?? query["tenant_id"] { return ProjectID(other) }
-        return wantsAll ? nil : request.project
+        // Without all_tenants the caller's own project counts, whatever else is named.
+        guard wantsAll else { return request.project }
+        return (query.all("project_id").last ?? query.all("tenant_id").last).map { ProjectID($0) }
     }
 
     private func addText(_ filters: inout [DirectoryFilter]) throws(NoMatch) {
@@ -91,13 +104,25 @@ struct ServerQuery {
         }
         if let text = value("ip") { filters.append(.addressMatches(text)) }
         if let text = request.isAdmin || request.version >= 5 ? value("ip6") : nil {
-            filters.append(.addressMatches(text))
+            filters.append(.address6Matches(text))
         }
-        if let text = value("availability_zone") { filters.append(.availabilityZone(text)) }
-        if let text = value("key_name") { filters.append(.keyName(text)) }
-        if let text = value("reservation_id") { filters.append(.reservationID(text)) }
+        if let text = value("availability_zone") { filters.append(.zoneMatches(text)) }
+        if let text = value("key_name") { filters.append(.keyNameMatches(text)) }
+        if let text = value("reservation_id") { filters.append(.reservationMatches(text)) }
         if let text = value("user_id") { filters.append(.userID(UserID(text))) }
-        if let text = value("host") ?? value("node") { filters.append(.host(HostName(text))) }
+        if let text = value("host") { filters.append(.host(HostName(text))) }
+        if let text = value("node") { filters.append(.nodeMatches(text)) }
+        for (name, time) in [
+            ("created_at", DirectoryTime.created), ("launched_at", .launched), ("terminated_at", .terminated),
+        ] {
+            if let text = value(name) { filters.append(.timeMatches(time, Self.timePattern(text))) }
+        }
+    }
+
+    /// Nova compares with a date as its database writes it; ISO 8601 is understood too.
+    private static func timePattern(_ text: String) -> String {
+        guard text.count >= 19, Timestamp.parse(text) != nil else { return text }
+        return "^" + text.prefix(19).replacing("T", with: " ") + "$"
     }
 
     private func addIDs(_ filters: inout [DirectoryFilter]) throws(NoMatch) {
@@ -138,10 +163,10 @@ struct ServerQuery {
     }
 
     private func addTimes(_ filters: inout [DirectoryFilter], _ result: inout DirectoryQuery) throws(APIFault) -> Bool {
-        let wantsDeletedStatus = filters.contains { filter in
-            if case .statuses(let statuses) = filter { statuses.contains("DELETED") } else { false }
+        if filters.contains(.statuses(["DELETED"])) || filters.contains(.vmStates([.deleted])) {
+            result.deleted = .only
         }
-        if wantsDeletedStatus { result.deleted = .include }
+        let wantsDeleted = result.deleted == .only
         var since: Date?
         if let text = value("changes-since") {
             let date = try Self.date(text, "changes-since")
@@ -156,12 +181,10 @@ struct ServerQuery {
                 throw .badRequest("The value of changes-since must be less than or equal to changes-before.")
             }
             filters.append(.changedBefore(date))
+            result.deleted = .include
         }
         if let text = value("deleted") {
-            guard let flag = QueryParameters.bool(text) else {
-                throw .badRequest("Invalid value '\(text.prefix(100))' for deleted.")
-            }
-            if flag { result.deleted = .only } else if since == nil && !wantsDeletedStatus { result.deleted = .exclude }
+            result.deleted = QueryParameters.bool(text) == true || wantsDeleted ? .only : .exclude
         }
         return true
     }
@@ -192,7 +215,12 @@ struct ServerQuery {
             let direction = index < directions.count ? directions[index] : directions.first ?? "desc"
             let isAscending = try Self.isAscending(direction)
             if Self.constantKeys.contains(name) { continue }
-            guard let key = Self.sortKeys[name], name != "locked" || request.version >= 73 else {
+            let isIgnored = Self.ignoredKeys.contains(name) || (name == "locked" && request.version < 73)
+            if isIgnored, request.version < 75 { continue }
+            if ["host", "node"].contains(name), !request.isAdmin {
+                throw .forbidden("Only administrators can sort servers by \(name)")
+            }
+            guard let key = Self.sortKeys[name] else {
                 throw .badRequest("Invalid input for query parameters sort_key. Value: \(name.prefix(100)).")
             }
             sort.append(DirectorySort(key, isAscending: isAscending))
@@ -228,6 +256,13 @@ struct ServerQuery {
         "locked_by": .isLocked, "node": .host, "power_state": .powerState, "project_id": .projectID,
         "task_state": .taskState, "terminated_at": .terminatedAt, "updated_at": .updatedAt, "user_id": .userID,
         "uuid": .id, "vm_state": .vmState,
+    ]
+
+    /// What clients could sort by before the API checked it.
+    private static let ignoredKeys: Set<String> = [
+        "architecture", "cell_name", "cleaned", "default_ephemeral_device", "default_swap_device", "deleted",
+        "deleted_at", "disable_terminate", "ephemeral_gb", "ephemeral_key_uuid", "id", "key_data", "launched_on",
+        "memory_mb", "os_type", "reservation_id", "root_gb", "shutdown_terminate", "user_data", "vcpus", "vm_mode",
     ]
 
     /// What the API lets clients sort by and is the same for all our servers.

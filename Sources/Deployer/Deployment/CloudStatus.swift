@@ -1,7 +1,9 @@
 import CloudModel
 package import Topology
 
-/// How a cloud is: the tree of cells with the processes of each, as somebody looks at it.
+/// How a cloud is, from two sides at once: what runs on its hosts, and what the root knows of its cells.
+///
+/// Each side may be missing, with the reason: a status is made of what answers.
 package struct CloudStatus: Codable, Sendable, Equatable {
     package struct Process: Codable, Sendable, Equatable {
         package enum State: String, Codable, Sendable {
@@ -27,9 +29,15 @@ package struct CloudStatus: Codable, Sendable, Equatable {
         package var path: String
         /// Whether its parent has it in its directory; always for the root.
         package var isMapped: Bool
+        /// False when it is known to be missing.
         package var database: Bool
+        /// False when it is known to be missing.
         package var broker: Bool
         package var processes: [Process]
+        /// What the root knows of it; nil for the root, and when the API does not answer.
+        package var report: CellReport?
+        /// Its compute hosts, as the root knows them.
+        package var hosts: [HostReport]
         package var children: [Cell]
     }
 
@@ -40,54 +48,126 @@ package struct CloudStatus: Codable, Sendable, Equatable {
         package var unreachable: String?
     }
 
+    /// What differs from the topology.
+    package struct Drift: Codable, Sendable, Equatable {
+        package struct Change: Codable, Sendable, Equatable {
+            package var what: String
+            package var why: String
+            package var host: String?
+            package var cell: String?
+            package var effect: String
+        }
+
+        package var changes: [Change]
+        /// What could not be looked at, a sentence for each reason.
+        package var unknown: [String]
+    }
+
     package var name: String
     package var url: String
     package var root: Cell
     package var hosts: [Host]
+    /// Cells that the root knows and the topology does not.
+    package var strangers: [CellReport]
     /// Changes that an apply would make.
     package var pendingChanges: Int
+    /// Nil when the hosts were not looked at: see ``surveyProblem``.
+    package var drift: Drift?
+    package var surveyProblem: String?
+    /// Why the cells API did not say how the cells are.
+    package var cellsProblem: String?
 
     package init(topology: Topology, survey: Deployment.Survey) {
-        let layout = ProcessLayout(topology)
+        self.init(topology: topology, survey: .success(survey), cells: .failure(Missing("not asked")))
+    }
+
+    /// Why one side is missing.
+    struct Missing: Error, Sendable {
+        let why: String
+        init(_ why: String) { self.why = why }
+    }
+
+    /// What the root knows.
+    struct Tree: Sendable {
+        var cells: [CellReport]
+        var hosts: [HostReport]
+    }
+
+    init(topology: Topology, survey: Result<Deployment.Survey, Missing>, cells: Result<Tree, Missing>) {
+        var tree = Tree(cells: [], hosts: [])
+        switch cells {
+        case .success(let known): tree = known
+        case .failure(let missing): cellsProblem = missing.why
+        }
+        var look: Deployment.Survey?
+        switch survey {
+        case .success(let known): look = known
+        case .failure(let missing): surveyProblem = missing.why
+        }
         name = topology.name
         url = topology.publicURL
-        root = Self.cell(topology.root, layout, survey)
+        let builder = CloudStatusBuilder(topology: topology, survey: look, tree: tree)
+        root = builder.cell(topology.root)
         hosts = topology.hosts.map {
-            Host(name: $0.name.text, address: $0.reachableAt, unreachable: survey.facts.unreachable[$0.name])
+            Host(name: $0.name.text, address: $0.reachableAt, unreachable: look?.facts.unreachable[$0.name])
         }
-        pendingChanges = survey.plan.actions.count
+        let known = Set(topology.cells.map(\.path.description))
+        strangers = tree.cells.filter { !known.contains($0.path) }
+        drift = look.map(CloudStatusBuilder.drift)
+        pendingChanges = drift?.changes.count ?? 0
     }
 
     /// Whether everything runs, answers, and is as the topology says.
-    package var isGood: Bool { pendingChanges == 0 && hosts.allSatisfy { $0.unreachable == nil } && root.isGood }
+    package var isGood: Bool {
+        surveyProblem == nil && cellsProblem == nil && pendingChanges == 0 && strangers.isEmpty
+            && drift?.unknown.isEmpty == true && hosts.allSatisfy { $0.unreachable == nil } && root.isGood
+    }
+}
 
-    private static func cell(_ cell: Topology.Cell, _ layout: ProcessLayout, _ survey: Deployment.Survey) -> Cell {
-        let name = cell.path.resourceName
-        func has(_ kind: Resource.Kind) -> Bool {
-            survey.facts.observations.contains { id, observation in
-                guard case .present = observation else { return false }
-                return id.kind == kind && id.name == name
-            }
-        }
-        let mapping = survey.facts[.init(.cellMapping, cell: cell.path, name: cell.name)]
-        return Cell(
-            path: cell.path.description, isMapped: cell.path.isRoot || mapping.isPresent, database: has(.database),
-            broker: has(.brokerVhost),
-            processes: layout.processes.filter { $0.cell == cell.path }.map { process($0, survey) },
-            children: cell.children.map { Self.cell($0, layout, survey) })
+/// Puts both sides of a status together.
+private struct CloudStatusBuilder {
+    let topology: Topology
+    let survey: Deployment.Survey?
+    let tree: CloudStatus.Tree
+
+    private let layout: ProcessLayout
+    private let reports: [String: CellReport]
+
+    init(topology: Topology, survey: Deployment.Survey?, tree: CloudStatus.Tree) {
+        self.topology = topology
+        self.survey = survey
+        self.tree = tree
+        layout = ProcessLayout(topology)
+        reports = Dictionary(tree.cells.map { ($0.path, $0) }, uniquingKeysWith: { first, _ in first })
     }
 
-    private static func process(_ process: ProcessLayout.Process, _ survey: Deployment.Survey) -> Process {
+    func cell(_ cell: Topology.Cell) -> CloudStatus.Cell {
+        let name = cell.path.resourceName
+        func has(_ kind: Resource.Kind) -> Bool {
+            survey?.facts.observations.contains { id, observation in
+                observation != .absent && id.kind == kind && id.name == name
+            } ?? true
+        }
+        let path = cell.path.description
+        let mapping = survey?.facts[.init(.cellMapping, cell: cell.path, name: cell.name)]
+        return CloudStatus.Cell(
+            path: path, isMapped: cell.path.isRoot || mapping?.isPresent ?? (reports[path] != nil),
+            database: has(.database), broker: has(.brokerVhost),
+            processes: layout.processes.filter { $0.cell == cell.path }.map(process), report: reports[path],
+            hosts: tree.hosts.filter { $0.cell == path }, children: cell.children.map { self.cell($0) })
+    }
+
+    private func process(_ process: ProcessLayout.Process) -> CloudStatus.Process {
         let id = Resource.ID(.unit, host: process.host, name: process.unit)
-        let wanted = survey.desired.resources.first { $0.id == id }?.attributes ?? [:]
-        var state = Process.State.unknown
+        let wanted = survey?.desired.resources.first { $0.id == id }?.attributes ?? [:]
+        var state = CloudStatus.Process.State.unknown
         var isCurrent = false
-        switch survey.facts[id] {
-        case .unknown: break
+        switch survey?.facts[id] {
+        case nil, .unknown: break
         case .absent: state = .absent
         case .present(let attributes):
             isCurrent = attributes["inputs"] == wanted["inputs"]
-            let gate = survey.facts[.init(.gate, host: process.host, name: process.unit)]
+            let gate = survey?.facts[.init(.gate, host: process.host, name: process.unit)]
             if attributes["active"] != "yes" {
                 state = .stopped
             } else if case .present(let answer) = gate, answer["answers"] == "yes" {
@@ -96,13 +176,25 @@ package struct CloudStatus: Codable, Sendable, Equatable {
                 state = .unhealthy
             }
         }
-        return Process(unit: process.unit, host: process.host.text, state: state, isCurrent: isCurrent)
+        return CloudStatus.Process(
+            unit: process.unit, host: process.host.text, state: state, isCurrent: isCurrent)
+    }
+
+    static func drift(_ survey: Deployment.Survey) -> CloudStatus.Drift {
+        CloudStatus.Drift(
+            changes: survey.plan.actions.map {
+                .init(
+                    what: $0.what, why: $0.why, host: $0.host?.text, cell: $0.cell?.description,
+                    effect: $0.effect.rawValue)
+            },
+            unknown: survey.unseen)
     }
 }
 
 extension CloudStatus.Cell {
     var isGood: Bool {
         isMapped && database && broker && processes.allSatisfy { $0.state == .healthy && $0.isCurrent }
+            && (report.map { $0.health.state == "up" && $0.hosts.up == $0.hosts.total } ?? true)
             && children.allSatisfy(\.isGood)
     }
 }
@@ -113,34 +205,5 @@ extension ObservedFacts.Observation {
         case .present: true
         case .absent, .unknown: false
         }
-    }
-}
-
-extension CloudStatus {
-    /// The tree as lines of text.
-    package func lines() -> [String] {
-        var lines = ["cloud \(name) at \(url)"]
-        add(root, indent: "", to: &lines)
-        for host in hosts {
-            if let why = host.unreachable { lines.append("host \(host.name) (\(host.address)) is unreachable: \(why)") }
-        }
-        lines.append(
-            pendingChanges == 0
-                ? "everything is as the topology says"
-                : "\(pendingChanges) changes to make: see `cellwright plan`")
-        return lines
-    }
-
-    private func add(_ cell: Cell, indent: String, to lines: inout [String]) {
-        var remarks: [String] = []
-        if !cell.isMapped { remarks.append("not mapped") }
-        if !cell.database { remarks.append("no database") }
-        if !cell.broker { remarks.append("no virtual host") }
-        lines.append("\(indent)\(cell.path)" + (remarks.isEmpty ? "" : "  (\(remarks.joined(separator: ", ")))"))
-        for process in cell.processes {
-            let stale = process.isCurrent || process.state == .absent ? "" : ", with older settings"
-            lines.append("\(indent)  \(process.unit) on \(process.host): \(process.state.rawValue)\(stale)")
-        }
-        for child in cell.children { add(child, indent: indent + "  ", to: &lines) }
     }
 }

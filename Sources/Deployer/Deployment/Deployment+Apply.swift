@@ -61,6 +61,7 @@ extension Deployment {
             }
             try writeClouds()
             guard failure.isEmpty else { throw failure }
+            try rememberTopology()
             return .init(outcomes: report.outcomes, notBegun: report.notBegun, earlier: succeeded - report.succeeded)
         }
     }

@@ -44,7 +44,7 @@ extension Deployment {
 
     /// Removes everything of these cells and of what is below them, and gives what they share with others the settings that
     /// it has without them. What is there is found by looking, so it may be repeated. Debian's packages stay.
-    private func remove(
+    func remove(
         _ cells: Set<CellPath>, survey: Survey, inputs: DesiredState.Inputs, hosts: HostPool, stop: StopRequest
     ) async throws -> PlanExecutor.Report {
         let topology = settings.topology

@@ -116,7 +116,7 @@ package struct DevCloud: Sendable {
         _ body: @escaping @Sendable (DevReady) async throws -> Result
     ) async throws -> Result {
         let broker = try DevBroker(layout: layout)
-        let database = try DevPostgres(layout: layout)
+        let databases = try DevPostgres.servers(layout)
         try broker.prepare(secrets)
         for service in layout.services {
             try PrivateFile.write(try service.configuration.json(), to: service.configurationPath)
@@ -125,18 +125,20 @@ package struct DevCloud: Sendable {
         let brokerProcesses = broker.specifications().map(process)
         return try await withDevProcesses(brokerProcesses) {
             let password = try secrets.value(DevPostgres.administratorSecret).reveal()
-            try await step("make the database server") { try await database.initialise(password) }
-            let databaseProcess = process(database.specification())
-            return try await withDevProcesses([databaseProcess]) {
+            try await step("make the database server") {
+                for database in databases { try await database.initialise(password) }
+            }
+            let databaseProcesses = databases.map { process($0.specification()) }
+            return try await withDevProcesses(databaseProcesses) {
                 try await step("start PostgreSQL on port \(layout.ports.database)") {
-                    try await database.waitUntilReady()
+                    for database in databases { try await database.waitUntilReady() }
                 }
                 try await step("make \(layout.topology.cells.count) databases with their schemas") {
-                    try await database.createDatabases(secrets)
+                    for database in databases { try await database.createDatabases(secrets) }
                     try await migrate()
                 }
                 try await step("start RabbitMQ on port \(layout.ports.broker)") { try await broker.waitUntilReady() }
-                return try await runControlPlane(servers: brokerProcesses + [databaseProcess], body)
+                return try await runControlPlane(servers: brokerProcesses + databaseProcesses, body)
             }
         }
     }
@@ -280,7 +282,8 @@ package struct DevCloud: Sendable {
             cells: layout.topology.cells.map { cell in
                 .init(
                     path: cell.path.description, resource: cell.path.resourceName,
-                    databasePasswordFile: layout.secretFile(.database(cell.path)), hosts: cell.hosts.map(\.name.text))
+                    databasePasswordFile: layout.secretFile(.database(cell.path)), hosts: cell.hosts.map(\.name.text),
+                    databasePort: layout.ports.ownDatabases[cell.path])
             },
             processes: processes.map { process in
                 let service = services[process.specification.name]
@@ -301,7 +304,8 @@ package struct DevCloud: Sendable {
     private func specification(of service: DevLayout.Service) -> DevProcess.Specification {
         .init(
             name: service.name, program: "\(options.binaries)/\(service.process.binary)",
-            arguments: ["--config", service.configurationPath], log: service.log)
+            arguments: ["--config", service.configurationPath], log: service.log,
+            hold: "\(layout.holdFolder)/\(service.name)")
     }
 
     /// Runs one of a service's own subcommands to its end.

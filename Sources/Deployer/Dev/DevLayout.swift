@@ -7,6 +7,8 @@ struct DevLayout: Sendable {
     struct Ports: Sendable, Equatable {
         var api: Int
         var database: Int
+        /// Of cells with a server of their own.
+        var ownDatabases: [CellPath: Int] = [:]
         var broker: Int
         var management: Int
         var distribution: Int
@@ -47,6 +49,9 @@ struct DevLayout: Sendable {
         var ports = Ports(
             api: try options.port ?? finder.take(), database: try finder.take(), broker: try finder.take(),
             management: try finder.take(), distribution: try finder.take(), epmd: try finder.take(), ops: [:])
+        if options.hasDatabasePerCell {
+            for cell in topology.cells where cell.isLeaf { ports.ownDatabases[cell.path] = try finder.take() }
+        }
         topology.api.port = ports.api
         topology.root = Self.placed(topology.root, ports)
         self.topology = topology
@@ -64,6 +69,8 @@ struct DevLayout: Sendable {
     var brokerFolder: String { "\(folder)/rabbitmq" }
     var logFolder: String { "\(folder)/log" }
     var cloudsFile: String { "\(folder)/clouds.yaml" }
+    /// While a file with a process's name is in here, that process is not started again.
+    var holdFolder: String { "\(folder)/hold" }
     func log(_ name: String) -> String { "\(logFolder)/\(name).log" }
     func secretFile(_ name: SecretName) -> String { "\(secrets)/\(name)" }
 
@@ -75,13 +82,14 @@ struct DevLayout: Sendable {
 
     /// Folders to make, parents first.
     var folders: [String] {
-        [secrets, logFolder, "\(folder)/etc", "\(folder)/images", "\(folder)/compute"]
+        [secrets, logFolder, holdFolder, "\(folder)/etc", "\(folder)/images", "\(folder)/compute"]
             + services(.compute).map { "\(folder)/compute/\($0.process.host)" }
     }
 
     private static func placed(_ cell: Topology.Cell, _ ports: Ports) -> Topology.Cell {
         var cell = cell
-        cell.database = .embedded(.init(host: Topology.devMachine, port: ports.database))
+        cell.database = .embedded(
+            .init(host: Topology.devMachine, port: ports.ownDatabases[cell.path] ?? ports.database))
         cell.broker = .embedded(
             .init(host: Topology.devMachine, port: ports.broker, managementPort: ports.management))
         if case .children(let cells) = cell.content { cell.content = .children(cells.map { placed($0, ports) }) }

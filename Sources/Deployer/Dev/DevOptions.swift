@@ -12,6 +12,8 @@ package struct DevOptions: Sendable {
     package var topologyFolder: String
     /// Compute hosts of each leaf cell, in place of the topology's.
     package var hostsPerCell: Int?
+    /// Whether every leaf cell has a PostgreSQL server of its own, so that one of them can be stopped or frozen.
+    package var hasDatabasePerCell = false
     /// Port of the API on 127.0.0.1; any free one unless given.
     package var port: Int?
     /// First port that is tried for all others.

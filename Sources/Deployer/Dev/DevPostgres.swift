@@ -5,7 +5,7 @@ import Primitives
 import Subprocess
 import Topology
 
-/// The private PostgreSQL of a development cloud: loopback only, passwords for everybody, data that need not last.
+/// A private PostgreSQL of a development cloud: loopback only, passwords for everybody, data that need not last.
 struct DevPostgres: Sendable {
     static let readyLimit = Duration.seconds(20)
     static let administrator = "postgres"
@@ -15,11 +15,36 @@ struct DevPostgres: Sendable {
     let programs: String
     /// Who runs it: `postgres` when this process is root, which the server refuses to run as.
     let owner: DevUser?
+    let name: String
+    let port: Int
+    /// Cells that have their databases there.
+    let cells: [Topology.Cell]
+    private let folder: String
 
-    init(layout: DevLayout) throws {
+    private init(layout: DevLayout, name: String, port: Int, cells: [Topology.Cell], folder: String) throws {
         self.layout = layout
+        self.name = name
+        self.port = port
+        self.cells = cells
+        self.folder = folder
         programs = try Self.findPrograms()
         owner = try Self.findOwner()
+    }
+
+    /// The server that cells share, then those of cells with one of their own.
+    static func servers(_ layout: DevLayout) throws -> [DevPostgres] {
+        let own = layout.ports.ownDatabases
+        let shared = try DevPostgres(
+            layout: layout, name: "postgresql", port: layout.ports.database,
+            cells: layout.topology.cells.filter { own[$0.path] == nil }, folder: layout.databaseFolder)
+        return try [shared]
+            + layout.topology.cells.compactMap { cell in
+                try own[cell.path].map { port in
+                    try DevPostgres(
+                        layout: layout, name: "postgresql-\(cell.path.slug)", port: port, cells: [cell],
+                        folder: "\(layout.databaseFolder)/\(cell.path.slug)")
+                }
+            }
     }
 
     /// Makes the folder for the server's data: inside `folder`, or where `postgres` may go when this process is root.
@@ -48,15 +73,22 @@ struct DevPostgres: Sendable {
 
     func specification() -> DevProcess.Specification {
         .init(
-            name: "postgresql", program: "\(programs)/postgres", arguments: ["-D", data],
+            name: name, program: "\(programs)/postgres", arguments: ["-D", data],
             environment: ["PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "TZ": "UTC"], isIsolated: true, owner: owner,
-            log: layout.log("postgresql"), stopSignal: .interrupt, emergencySignal: "QUIT")
+            log: layout.log(name), stopSignal: .interrupt, emergencySignal: "QUIT",
+            hold: "\(layout.holdFolder)/\(name)")
     }
 
     /// Makes the data folder.
     func initialise(_ password: String) async throws {
         // Read once and gone; the server keeps only the SCRAM verifier.
-        let passwordFile = "\(layout.databaseFolder)/password"
+        if folder != layout.databaseFolder {
+            try FileSystem.makeFolder(folder)
+            if let owner, chown(folder, owner.user, owner.group) != 0 {
+                throw DevFailure("\(folder) can't be given to the user postgres")
+            }
+        }
+        let passwordFile = "\(folder)/password"
         try PrivateFile.write("\(password)\n", to: passwordFile)
         if let owner { chown(passwordFile, owner.user, owner.group) }
         defer { unlink(passwordFile) }
@@ -69,27 +101,27 @@ struct DevPostgres: Sendable {
             ],
             environment: ["LC_ALL": "C.UTF-8"], timeout: .seconds(60)
         ).check()
-        try appendSettings(Self.settings(port: layout.ports.database))
+        try appendSettings(Self.settings(port: port))
     }
 
     /// Waits until it serves.
     func waitUntilReady() async throws {
         let isReady = try await poll(every: .milliseconds(20), for: Self.readyLimit) {
-            guard DevPorts.answers(layout.ports.database) else { return false }
+            guard DevPorts.answers(port) else { return false }
             guard let text = FileManager.default.contents(atPath: "\(data)/postmaster.pid") else { return false }
             return String(decoding: text, as: UTF8.self).contains("\nready")
         }
         guard isReady else {
             throw DevFailure(
                 "PostgreSQL is not ready after \(Self.readyLimit.components.seconds) s; its log ends with:\n"
-                    + DevProcess.tail(of: layout.log("postgresql")))
+                    + DevProcess.tail(of: layout.log(name)))
         }
     }
 
     /// Makes a role and a database for every cell.
     func createDatabases(_ secrets: SecretStore) async throws {
         var sql = ""
-        for cell in layout.topology.cells {
+        for cell in cells {
             let name = cell.path.resourceName
             let password = try secrets.value(.database(cell.path)).reveal()
             sql += """
@@ -102,19 +134,19 @@ struct DevPostgres: Sendable {
         try await LocalCommand(
             "\(programs)/psql",
             [
-                "-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-p", String(layout.ports.database), "-U",
+                "-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-p", String(port), "-U",
                 Self.administrator, "-d", "postgres", "-f", "-",
             ],
             input: Data(sql.utf8), environment: ["PGPASSFILE": try passwordFile(secrets), "PGCONNECT_TIMEOUT": "10"]
         ).check()
     }
 
-    private var data: String { "\(layout.databaseFolder)/data" }
+    private var data: String { "\(folder)/data" }
 
     private func passwordFile(_ secrets: SecretStore) throws -> String {
-        let path = "\(layout.secrets)/pgpass"
+        let path = "\(layout.secrets)/pgpass-\(name)"
         let password = try secrets.value(Self.administratorSecret).reveal()
-        try PrivateFile.write("127.0.0.1:\(layout.ports.database):*:\(Self.administrator):\(password)\n", to: path)
+        try PrivateFile.write("127.0.0.1:\(port):*:\(Self.administrator):\(password)\n", to: path)
         return path
     }
 

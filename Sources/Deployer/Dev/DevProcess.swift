@@ -21,6 +21,8 @@ final class DevProcess: Sendable {
         var stopSignal = Signal.terminate
         /// What ends it at once when there is no time to ask.
         var emergencySignal = "KILL"
+        /// While this file exists, it is not started again.
+        var hold: String?
         /// How long it may take to end before it is killed. Three of these, one a stage, fit into ten seconds.
         var grace = Duration.milliseconds(2_500)
         /// Quick deaths in a row before giving up.
@@ -71,6 +73,9 @@ final class DevProcess: Sendable {
             reporter.report(
                 ProgressEvent(.note, "\(specification.name) ended (\(end)); it is started again", detail: nil))
             try await clock.sleep(for: pause)
+            while let hold = specification.hold, FileSystem.exists(hold) {
+                try await clock.sleep(for: .milliseconds(100))
+            }
         }
     }
 

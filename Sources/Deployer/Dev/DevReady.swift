@@ -15,6 +15,8 @@ package struct DevReady: Codable, Sendable, Equatable {
         /// Password of the database role.
         package var databasePasswordFile: String
         package var hosts: [String]
+        /// Of the cell's own database server, where it has one.
+        package var databasePort: Int?
     }
 
     package struct Process: Codable, Sendable, Equatable {
@@ -29,6 +31,8 @@ package struct DevReady: Codable, Sendable, Equatable {
     /// This process.
     package var pid: Int32
     package var folder: String
+    /// A process with a file of its name in here is not started again.
+    package var holdFolder: String { "\(folder)/hold" }
     package var region: String
     /// `http://127.0.0.1:PORT`, the root of every API.
     package var url: String

@@ -8,6 +8,8 @@ import Topology
 struct FactsCollector: Sendable {
     static let parallel = 16
     static let probeTimeout = Duration.seconds(60)
+    /// PostgreSQL and RabbitMQ answer what they are asked here within a second or two.
+    static let serverTimeout = Duration.seconds(25)
 
     let settings: DeploymentSettings
     let hosts: HostPool
@@ -81,13 +83,23 @@ struct FactsCollector: Sendable {
         }
     }
 
+    /// A server program that is frozen is as silent as one that is stopped.
+    private func ask(_ connection: any HostConnection, _ script: String) async throws -> CommandResult {
+        do {
+            return try await connection.run(script, timeout: Self.serverTimeout)
+        } catch let failure as HostFailure {
+            guard case .timedOut(let limit) = failure.reason else { throw failure }
+            return CommandResult(
+                status: 1, standardOutput: "", standardError: "no answer within \(limit.components.seconds) s")
+        }
+    }
+
     // MARK: Databases
 
     private func look(at server: ResourceSpecification.DatabaseServer, _ desired: [Resource]) async throws -> Answer {
         let (connection, script) = try access.database(server)
-        let result = try await connection.run(
-            script.facts(settings: [DatabaseProbe.inputsSetting, DatabaseProbe.portSetting]), timeout: Self.probeTimeout
-        )
+        let result = try await ask(
+            connection, script.facts(settings: [DatabaseProbe.inputsSetting, DatabaseProbe.portSetting]))
         let passwords = try passwords(desired) { specification in
             guard case .databaseRole(let owner, let name, let secret) = specification, owner == server else {
                 return nil
@@ -140,7 +152,7 @@ struct FactsCollector: Sendable {
 
     private func look(at server: ResourceSpecification.BrokerServer, _ desired: [Resource]) async throws -> Answer {
         let (connection, script) = try access.broker(server)
-        let result = try await connection.run(script.facts(), timeout: Self.probeTimeout)
+        let result = try await ask(connection, script.facts())
         let passwords = try passwords(desired) { specification in
             guard case .brokerUser(let owner, let user) = specification, owner == server else { return nil }
             return (user.name, user.secret)
@@ -225,7 +237,7 @@ struct FactsCollector: Sendable {
                 return .found(try await CloudProbe(client: client, desired: objects).observations())
             }
         } catch let failure as CloudClient.Failure {
-            if failure.status == nil { return silentCloud(objects, failure) }
+            if failure.status != 401 { return silentCloud(objects, failure) }
         }
         do {
             let name = BootstrapDocument.administratorName
@@ -236,7 +248,7 @@ struct FactsCollector: Sendable {
             return .found(try await CloudProbe(client: client, desired: objects).observations())
         } catch let failure as CloudClient.Failure {
             // An administrator who is not known yet is made with the first of the objects.
-            return failure.status == nil ? silentCloud(objects, failure) : .found([:])
+            return failure.status == 401 ? .found([:]) : silentCloud(objects, failure)
         }
     }
 

@@ -10,7 +10,7 @@ package struct SSHConnection: HostConnection {
     static let transportFailure: Int32 = 255
 
     package let target: SSHTarget
-    private let controlPath: String
+    let controlPath: String
 
     package var name: String { target.name }
 

@@ -28,6 +28,12 @@ struct CellFeed: Service {
                 }
                 group.addTask {
                     while !Task.isCancelled {
+                        await router.probe()
+                        try await ContinuousClock().sleep(for: .milliseconds(250))
+                    }
+                }
+                group.addTask {
+                    while !Task.isCancelled {
                         do {
                             await router.update(try await store.cells())
                         } catch {

@@ -26,7 +26,8 @@ struct Migrate: AsyncParsableCommand {
 
 struct CellCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "cell", abstract: "The root's cell mappings.", subcommands: [Put.self, List.self, Remove.self])
+        commandName: "cell", abstract: "The root's cell mappings.",
+        subcommands: [Put.self, List.self, Remove.self, Resync.self])
 
     struct Put: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
@@ -72,6 +73,24 @@ struct CellCommand: AsyncParsableCommand {
                             path: $0.path, host: $0.bus.host, port: $0.bus.port, vhost: $0.bus.vhost, user: $0.bus.user,
                             isEnabled: $0.isEnabled, health: $0.health.rawValue, reason: $0.reason)
                     })
+            }
+        }
+    }
+
+    struct Resync: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Read a cell's servers into the directory again, while requests are served.")
+
+        @OptionGroup var settings: SettingsOption
+        @Argument(help: "The cell's path, such as /north.") var path: String
+
+        func run() async throws {
+            guard let path = CellPath(path) else { throw ValidationError("\(path) is not a cell path such as /north") }
+            try await withRootStore(settings) { store in
+                guard try await store.requestResync(of: path) else {
+                    throw ValidationError("there is no cell \(path)")
+                }
+                try Output.changed([path.description])
             }
         }
     }

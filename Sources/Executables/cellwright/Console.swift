@@ -32,6 +32,14 @@ enum Console {
         out(String(decoding: try encoder.encode(value), as: UTF8.self))
     }
 
+    /// The same where nothing can be thrown: what can't be written as JSON is told on standard error.
+    static func outOrNothing(json value: some Encodable) {
+        do { try out(json: value) } catch { Console.error("error: \(error)") }
+    }
+
+    /// Empties the screen of a terminal; other outputs get an empty line.
+    static func clear() { write(terminalWidth == nil ? "\n" : "\u{1B}[H\u{1B}[2J") }
+
     private static func write(_ text: String, to file: FileDescriptor) {
         do {
             try file.writeAll(Array(text.utf8))
@@ -79,6 +87,8 @@ private func exitCode(of error: any Error) -> ExitCode {
     switch error {
     case is ExclusiveLock.Held, is RemovalFailure, is DataLossRefusal, is PlanMoved: .refused
     case let failure as ApplyFailure: failure.isPartial ? .partial : .failed
+    case let failure as CellsFailure: failure.exitCode
+    case is RetirementFailure: .partial
     default: .failed
     }
 }

@@ -71,3 +71,27 @@ func stoppable<Result: Sendable>(
         throw CancellationError()
     }
 }
+
+/// Runs `body` until it ends or the first Ctrl-C, SIGTERM or SIGHUP, which cancels it: for what goes on for ever and changes
+/// nothing.
+func untilInterrupted(_ body: @escaping @Sendable () async throws -> Void) async throws {
+    let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm, .sighup)
+    try await withThrowingTaskGroup(of: Bool.self) { group in
+        group.addTask {
+            try await body()
+            return true
+        }
+        group.addTask {
+            for await _ in signals { return false }
+            return false
+        }
+        let isDone = try await group.next() ?? true
+        group.cancelAll()
+        guard !isDone else { return }
+        do {
+            while try await group.next() != nil {}
+        } catch is CancellationError {
+            // As asked for.
+        }
+    }
+}

@@ -22,6 +22,9 @@ struct DevCommand: AsyncParsableCommand {
     @Option(help: "Compute hosts of each leaf cell, in place of the topology's.")
     var hostsPerCell: Int?
 
+    @Flag(help: "Give every leaf cell a PostgreSQL server of its own, for trying what happens without one.")
+    var databasePerCell = false
+
     @Option(help: "Port of the API on 127.0.0.1; any free one unless given.")
     var port: Int?
 
@@ -47,11 +50,12 @@ struct DevCommand: AsyncParsableCommand {
     func run() async throws {
         try await reportingErrors(json: common.isJSON) {
             let loaded = try LoadedTopology(path: file ?? common.topology)
-            let options = DevOptions(
+            var options = DevOptions(
                 topology: loaded.topology,
                 folder: folder.map { URL(filePath: $0).standardizedFileURL.path } ?? "\(loaded.folder)/.cellwright/dev",
                 binaries: try Executable.folder(), topologyFolder: loaded.folder, hostsPerCell: hostsPerCell,
                 port: port, firstPort: firstPort, environment: ProcessInfo.processInfo.environment)
+            options.hasDatabasePerCell = databasePerCell
             try await DevSession(options: options, isJSON: common.isJSON, followsInput: whileStdinOpen).run()
         }
     }

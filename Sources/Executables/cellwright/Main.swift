@@ -13,7 +13,8 @@ struct Cellwright: AsyncParsableCommand {
         version: ProcessShell.version,
         subcommands: [
             ValidateCommand.self, GraphCommand.self, PlanCommand.self, ApplyCommand.self, StatusCommand.self,
-            DestroyCommand.self, RotateCommand.self,
+            DestroyCommand.self, CellCommand.self, HostCommand.self, ServerCommand.self, LogsCommand.self,
+            DoctorCommand.self, RotateCommand.self,
             LabCommand.self, DevCommand.self,
         ])
 }

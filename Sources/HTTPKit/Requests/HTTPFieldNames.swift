@@ -13,6 +13,8 @@ extension HTTPField.Name {
     package static let openStackRequestID = Self(fixed: "X-Openstack-Request-Id")
     package static let computeRequestID = Self(fixed: "X-Compute-Request-Id")
     package static let openStackAPIVersion = Self(fixed: "OpenStack-API-Version")
+    /// On a list of which rows may be missing: the cells whose rows are being read again.
+    package static let incomplete = Self(fixed: "X-Cellwright-Incomplete")
     package static let forwardedProto = Self(fixed: "X-Forwarded-Proto")
     package static let forwardedHost = Self(fixed: "X-Forwarded-Host")
     package static let forwardedPort = Self(fixed: "X-Forwarded-Port")

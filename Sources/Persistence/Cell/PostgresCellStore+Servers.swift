@@ -72,6 +72,44 @@ extension PostgresCellStore {
         }
     }
 
+    package func inventory(
+        after id: ServerID?, limit: Int
+    ) async throws(CellStoreError) -> (servers: [Instance], sequence: Int64) {
+        try await attempt {
+            // One statement, so that the number and the rows are of one moment.
+            let rows = try await pool.query(
+                """
+                select p.newest, i.document from outbox.position p left join lateral (
+                    select id, document from cell.instances
+                    where (\(id)::uuid is null or id > \(id)::uuid) and not (\(raw: Self.isFailedBuild))
+                    order by id limit \(limit)
+                ) i on true order by i.id
+                """)
+            guard let first = rows.first else { throw StoredValueError(what: "outbox position", value: "none") }
+            let servers = try rows.compactMap { row -> Instance? in
+                try row.isNull("document") ? nil : try row.json("document")
+            }
+            return (servers, try first.get("newest"))
+        }
+    }
+
+    package func audit() async throws(CellStoreError) -> DirectoryAudit {
+        try await attempt {
+            let rows = try await pool.query(
+                """
+                select p.newest as sequence, i.servers, i.digest from outbox.position p, (
+                    select count(*) as servers, \(raw: DirectorySQL.digest) as digest from cell.instances i
+                    where not is_deleted and vm_state <> 'building' and not (\(raw: Self.isFailedBuild))
+                ) i
+                """)
+            guard let row = rows.first else { throw StoredValueError(what: "outbox position", value: "none") }
+            return try DirectorySQL.audit(row)
+        }
+    }
+
+    /// It never ran here; its parent has built it elsewhere or keeps it itself.
+    private static let isFailedBuild = "vm_state = 'error' and document -> 'launchedAt' is null"
+
     package func placed(on hosts: [HostName], or ids: [ServerID]) async throws(CellStoreError) -> [PlacedServer] {
         try await attempt {
             let rows = try await pool.query(

@@ -44,6 +44,24 @@ package enum ComputeSchema {
                 )
                 """,
                 "create index instance_actions_of_server on api.instance_actions (server_id, id desc)",
-            ])
+            ]),
+        Migration(
+            number: 2, name: "quotas of users and classes",
+            statements: [
+                """
+                create table api.user_quotas (
+                    project_id text not null,
+                    user_id text not null,
+                    limits jsonb not null,
+                    primary key (project_id, user_id)
+                )
+                """,
+                """
+                create table api.quota_classes (
+                    name text primary key,
+                    limits jsonb not null
+                )
+                """,
+            ]),
     ]
 }

@@ -136,25 +136,6 @@ extension PostgresComputeStore: KeyPairStore {
     }
 }
 
-extension PostgresComputeStore: ComputeQuotaStore {
-    package func quota(of project: ProjectID) async throws -> ComputeQuota {
-        let rows = try await pool.query("select quota from api.quotas where project_id = \(project.text)")
-        return try rows.first?.json("quota") ?? .standard
-    }
-
-    package func set(_ quota: ComputeQuota, of project: ProjectID) async throws {
-        _ = try await pool.execute(
-            """
-            insert into api.quotas (project_id, quota) values (\(project.text), \(PostgresJSON(quota)))
-            on conflict (project_id) do update set quota = excluded.quota
-            """)
-    }
-
-    package func reset(_ project: ProjectID) async throws {
-        _ = try await pool.execute("delete from api.quotas where project_id = \(project.text)")
-    }
-}
-
 extension PostgresComputeStore: InstanceActionStore {
     package func record(_ actions: [InstanceActionRecord]) async throws {
         _ = try await pool.pipeline(

@@ -1,13 +1,31 @@
+import CellProtocol
 import CloudModel
 import FoundationEssentials
 import PostgresClient
 
 /// The directory's filters and sort keys as SQL. Column names are this file's own text; every value is bound.
 enum DirectorySQL {
-    static let select = """
-        select i.*, b.build, b.cell as request_cell from directory.instances i
-        left join scheduler.build_requests b on b.instance_id = i.id
+    static let rows = """
+        select i.*, b.build from directory.instances i left join scheduler.build_requests b on b.instance_id = i.id
         """
+
+    /// Cells whose rows are not all there: a column of its own, so that rows and gaps are of one moment.
+    static let gaps = """
+        (select coalesce(array_agg(g.cell order by g.cell), '{}') from directory.gaps g
+            where g.cell = '/' or exists (select from directory.cells c where c.path = g.cell)) as gaps
+        """
+
+    /// Of ``DirectoryAudit``, over rows with `id` and `vm_state` that go by the name `i`.
+    static let digest = """
+        coalesce(mod(sum(('x' || substr(i.id::text, 1, 8))::bit(32)::bigint * length(i.vm_state)),
+            \(DirectoryAudit.modulus)), 0)::bigint
+        """
+
+    static func audit(_ row: Row) throws -> DirectoryAudit {
+        DirectoryAudit(
+            sequence: try row.get("sequence"), servers: Int(try row.get("servers", as: Int64.self)),
+            digest: try row.get("digest"))
+    }
 
     struct Order {
         let column: String
@@ -16,7 +34,7 @@ enum DirectorySQL {
         let isAscending: Bool
 
         var expression: String { expression(of: "i") }
-        var sql: String { "\(expression) \(isAscending ? "asc" : "desc")" }
+        func sql(of alias: String) -> String { "\(expression(of: alias)) \(isAscending ? "asc" : "desc")" }
 
         func expression(of alias: String) -> String {
             guard let null else { return "\(alias).\(column)" }
@@ -85,7 +103,19 @@ enum DirectorySQL {
         case .hostnameMatches(let pattern): "i.hostname ~ \(pattern)"
         case .descriptionMatches(let pattern): "coalesce(i.description, '') ~ \(pattern)"
         case .addressMatches(let pattern):
-            "exists (select 1 from unnest(i.addresses) as address where address ~ \(pattern))"
+            "exists (select 1 from unnest(i.addresses) as a where position(':' in a) = 0 and a ~ \(pattern))"
+        case .address6Matches(let pattern):
+            "exists (select 1 from unnest(i.addresses) as a where position(':' in a) > 0 and a ~ \(pattern))"
+        case .nodeMatches(let pattern):
+            """
+            i.host = any(array(select h.name from directory.hosts h
+                where h.record -> 'inventory' ->> 'hypervisorHostname' ~ \(pattern)))
+            """
+        case .zoneMatches(let pattern): "i.availability_zone ~ \(pattern)"
+        case .keyNameMatches(let pattern): "i.key_name ~ \(pattern)"
+        case .reservationMatches(let pattern): "i.reservation_id ~ \(pattern)"
+        case .timeMatches(let time, let pattern):
+            "to_char(i.\(raw: column(time)) at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS') ~ \(pattern)"
         case .ids(let ids): "i.id = any(\(ids))"
         case .statuses(let statuses): "i.status = any(\(statuses))"
         case .vmStates(let states): "i.vm_state = any(\(states.map(\.rawValue)))"
@@ -108,12 +138,22 @@ enum DirectorySQL {
         }
     }
 
+    private static func column(_ time: DirectoryTime) -> String {
+        switch time {
+        case .created: "created_at"
+        case .launched: "launched_at"
+        case .terminated: "terminated_at"
+        }
+    }
+
     /// The regular expressions of a query, to name the one that PostgreSQL could not read.
     static func patterns(_ query: DirectoryQuery) -> [String] {
         query.filters.compactMap { filter in
             switch filter {
             case .nameMatches(let pattern), .hostnameMatches(let pattern), .descriptionMatches(let pattern),
-                .addressMatches(let pattern):
+                .addressMatches(let pattern), .address6Matches(let pattern), .nodeMatches(let pattern),
+                .zoneMatches(let pattern), .keyNameMatches(let pattern), .reservationMatches(let pattern),
+                .timeMatches(_, let pattern):
                 pattern
             default: nil
             }

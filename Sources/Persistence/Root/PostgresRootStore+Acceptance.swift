@@ -105,13 +105,16 @@ package struct PostgresServerAcceptance: ServerAcceptance {
     private func check(_ servers: NewServers, of project: ProjectID, in transaction: PostgresTransaction) async throws {
         _ = try await transaction.query(
             "select pg_advisory_xact_lock(hashtextextended(\("quota " + project.text), 0))")
-        let rows = try await transaction.query(PostgresRootStore.usage(of: project))
-        guard let row = rows.first else { return }
         let instances = servers.servers.map(\.build.instance)
         let added = ComputeUsage(
             instances: instances.count, cores: instances.reduce(0) { $0 + $1.flavor.vcpus },
             memoryMiB: instances.reduce(0) { $0 + $1.flavor.memoryMiB })
-        try servers.quota.check(used: PostgresRootStore.usage(row), added: added)
+        let user = instances.first?.userID
+        for (quota, user) in [(servers.quota, nil), (servers.userQuota, user)] {
+            guard let quota else { continue }
+            let rows = try await transaction.query(PostgresRootStore.usage(of: project, user: user))
+            if let row = rows.first { try quota.check(used: PostgresRootStore.usage(row), added: added) }
+        }
     }
 
     private func insert(
@@ -130,6 +133,11 @@ package struct PostgresServerAcceptance: ServerAcceptance {
                 \(summary.availabilityZone), \(summary.keyName), \(summary.addresses), \(summary.tags),
                 \(summary.isLocked), \(summary.reservationID), \(instance.flavor.vcpus), \(instance.flavor.memoryMiB),
                 \(summary.createdAt), \(summary.updatedAt))
+            """,
+            """
+            insert into quota.uses (instance_id, project_id, user_id, vcpus, memory_mib)
+            values (\(instance.id), \(instance.projectID.text), \(instance.userID.text), \(instance.flavor.vcpus),
+                \(instance.flavor.memoryMiB))
             """,
             """
             insert into scheduler.build_requests (instance_id, state, build, forced_host, wanted_zone, created_at)

@@ -94,7 +94,8 @@ extension PostgresRootStore: RootStore {
                     userID: summary.userID.text, projectID: summary.projectID.text, roles: ["admin"]),
                 now: now, transaction)
         }
-        var statements = [Self.update(summary, cell: cell)]
+        // A row that the directory has lost is there again with this.
+        var statements = [Self.upsert(summary, cell: cell)]
         if summary.state.vm != .building {
             statements.append(
                 "delete from scheduler.build_requests where instance_id = \(summary.id) and state in ('placed', 'sent')"
@@ -113,21 +114,6 @@ extension PostgresRootStore: RootStore {
         return try rows.first?.get("holder")
     }
 
-    private static func update(_ summary: InstanceSummary, cell: CellPath) -> Statement {
-        """
-        update directory.instances set version = \(summary.version), cell = \(cell.description),
-            name = \(summary.name), hostname = \(summary.hostname), description = \(summary.description),
-            status = \(summary.status), vm_state = \(summary.state.vm.rawValue),
-            task_state = \(summary.state.task?.rawValue), power_state = \(summary.state.power.rawValue),
-            host = \(summary.host?.text), flavor_id = \(summary.flavorID), image_id = \(summary.imageID),
-            availability_zone = \(summary.availabilityZone), key_name = \(summary.keyName),
-            addresses = \(summary.addresses), tags = \(summary.tags), is_locked = \(summary.isLocked),
-            updated_at = \(summary.updatedAt), launched_at = \(summary.launchedAt),
-            terminated_at = \(summary.terminatedAt)
-        where id = \(summary.id) and version < \(summary.version) and deleted_at is null
-        """
-    }
-
     // MARK: The end of a server
 
     /// Everything of the root's that belongs to the server goes; the directory keeps its row as deleted.
@@ -137,6 +123,7 @@ extension PostgresRootStore: RootStore {
         _ = try await transaction.pipeline([
             "delete from scheduler.build_requests where instance_id = \(id)",
             "delete from outbox.commands where instance_id = \(id)",
+            "delete from quota.uses where instance_id = \(id)",
             """
             update directory.instances set deleted_at = \(now), terminated_at = \(now), updated_at = \(now),
                 status = 'DELETED', vm_state = 'deleted', task_state = null, power_state = 0, version = version + 1

@@ -57,11 +57,13 @@ extension PostgresRootStore: CellRegistry {
 
     // MARK: Cells
 
+    /// A cell of which rows were lost counts as occupied until they are there again.
     private static func remaining(in path: CellPath) -> Statement {
         """
         select (select count(*) from directory.instances i where i.cell = \(path.description) and i.deleted_at is null)
             + (select count(*) from scheduler.build_requests b join directory.instances i on i.id = b.instance_id
                 where b.cell = \(path.description) and i.cell is null and i.deleted_at is null)
+            + (select count(*) from directory.gaps g where g.cell in (\(path.description), '/'))
         """
     }
 

@@ -53,7 +53,8 @@ extension PostgresRootStore {
         let rows = try await pool.query(
             """
             select path, bus, is_enabled, last_sequence, health, reason, since,
-                nullif(heartbeat, 'null'::jsonb) as heartbeat
+                nullif(heartbeat, 'null'::jsonb) as heartbeat,
+                resync_wanted or exists (select from directory.gaps g where g.cell = path) as is_resync_wanted
             from directory.cells order by path
             """)
         return try rows.map { row in
@@ -64,7 +65,8 @@ extension PostgresRootStore {
                 lastSequence: try row.get("last_sequence"),
                 health: CellStatus.Health(rawValue: try row.get("health")) ?? .down, reason: try row.get("reason"),
                 since: try row.get("since"),
-                heartbeat: try row.isNull("heartbeat") ? nil : try row.json("heartbeat", as: CellHeartbeat.self))
+                heartbeat: try row.isNull("heartbeat") ? nil : try row.json("heartbeat", as: CellHeartbeat.self),
+                isResyncWanted: try row.get("is_resync_wanted"))
         }
     }
 
@@ -97,7 +99,7 @@ extension PostgresRootStore {
         _ = try await pool.pipelineTransaction([
             """
             update directory.cells set health = \(health.rawValue), reason = \(reason), since = \(since),
-                heartbeat = \(heartbeat.map { PostgresJSON($0) } ?? PostgresJSON(text: "null"))
+                heartbeat = nullif(\(heartbeat.map { PostgresJSON($0) } ?? PostgresJSON(text: "null")), 'null'::jsonb)
             where path = \(path.description)
             """,
             Self.nudge(.cells),

@@ -12,6 +12,7 @@ package enum RootSchema {
         Migration(number: 2, name: "placement", statements: placement),
         Migration(number: 3, name: "build requests and outbox", statements: buildRequests),
         Migration(number: 4, name: "placement orders", statements: placementOrders),
+        Migration(number: 5, name: "uses, gaps of the directory, its indexes", statements: completeness),
     ]
 
     private static let directory = [

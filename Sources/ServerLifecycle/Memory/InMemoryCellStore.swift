@@ -188,6 +188,32 @@ extension InMemoryCellStore {
         }
     }
 
+    package func inventory(
+        after id: ServerID?, limit: Int
+    ) async throws(CellStoreError) -> (servers: [Instance], sequence: Int64) {
+        state.withLock { state in
+            let known = state.servers.values.map(\.instance)
+                .filter { $0.state.vm != .error || $0.launchedAt != nil }
+                .sorted { $0.id < $1.id }
+            let page = known.filter { instance in id.map { instance.id > $0 } ?? true }.prefix(limit)
+            return (Array(page), state.newestSequence)
+        }
+    }
+
+    package func audit() async throws(CellStoreError) -> DirectoryAudit {
+        state.withLock { state in
+            let built = state.servers.values.map(\.instance).filter { instance in
+                ![.building, .deleted].contains(instance.state.vm)
+                    && (instance.state.vm != .error || instance.launchedAt != nil)
+            }
+            let digest = built.reduce(UInt64(0)) { sum, instance in
+                let head = UInt64(instance.id.hex.prefix(8), radix: 16) ?? 0
+                return (sum + head * UInt64(instance.state.vm.rawValue.utf8.count)) % DirectoryAudit.modulus
+            }
+            return DirectoryAudit(sequence: state.newestSequence, servers: built.count, digest: Int64(digest))
+        }
+    }
+
     package func placed(on hosts: [HostName], or ids: [ServerID]) async throws(CellStoreError) -> [PlacedServer] {
         let hosts = Set(hosts)
         let ids = Set(ids)

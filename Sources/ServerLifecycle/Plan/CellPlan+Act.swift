@@ -51,7 +51,12 @@ extension CellPlan {
         case .delete: return delete(order)
         case .update(let changes): return edit(id) { $0.apply(changes) }
         case .replaceMetadata(let metadata): return edit(id) { $0.metadata = metadata }
-        case .mergeMetadata(let metadata): return edit(id) { $0.metadata.merge(metadata) { $1 } }
+        case .mergeMetadata(let metadata):
+            let merged = server.instance.metadata.merging(metadata) { $1 }
+            if let limit = order.request.metadataLimit, limit >= 0, merged.count > limit {
+                return .badRequest("Maximum number of metadata items exceeds \(limit)")
+            }
+            return edit(id) { $0.metadata = merged }
         case .removeMetadata(let key):
             guard server.instance.metadata[key] != nil else { return .badRequest("Metadata item was not found") }
             return edit(id) { $0.metadata[key] = nil }

@@ -3,11 +3,16 @@ package import FoundationEssentials
 
 /// What a parent thinks of one child, from its pulse alone: a small machine that requests read and never compute.
 ///
-/// Up while heartbeats come; slow when they come late or say that the database is slow; down when they stay away or say
-/// that the database is gone.
+/// Up while heartbeats come; slow when they say that the database is slow; down when they stay away or say that the
+/// database is gone. A broker that does not answer its parent's probe gives silence its reason.
 package struct ChildHealth: Sendable, Equatable {
-    /// Without a heartbeat for so long, a child is down (seconds).
-    package static let silenceLimit: TimeInterval = 3
+    /// Without a heartbeat for so long, a child is down (seconds). With ``ChildHealth/judgeInterval`` and the way to
+    /// those who ask, everybody knows within 3 s.
+    package static let silenceLimit: TimeInterval = 2.5
+    /// After so long without a heartbeat the broker is probed for the reason (seconds).
+    package static let doubtLimit: TimeInterval = 1.5
+    /// How often the clock is looked at.
+    package static let judgeInterval: Duration = .milliseconds(200)
     /// A database answer that takes this long makes a child slow (milliseconds).
     package static let slowDatabaseMilliseconds: Double = 500
 
@@ -20,11 +25,21 @@ package struct ChildHealth: Sendable, Equatable {
         }
     }
 
+    /// What a message to the child's broker came to, while the supervisor was silent.
+    package enum BrokerProbe: Sendable, Equatable {
+        /// It takes messages: the silence is the supervisor's.
+        case answers
+        /// Connected, but it takes nothing: frozen, or blocked.
+        case silent
+        case unreachable
+    }
+
     package private(set) var view: View
     package private(set) var since: Date
     package private(set) var heartbeat: CellHeartbeat?
     private let watchedFrom: Date
     private var heardAt: Date?
+    private var broker: BrokerProbe?
 
     /// - Parameters:
     ///   - view: what was thought of it before, by an earlier run of this process.
@@ -40,7 +55,14 @@ package struct ChildHealth: Sendable, Equatable {
     /// - Returns: whether something changed that others should learn.
     package mutating func hear(_ heartbeat: CellHeartbeat, at now: Date) -> Bool {
         heardAt = now
+        broker = nil
         let old = self.heartbeat
+        // Deliveries are handled side by side: an older word must not undo a newer one. Much older: a clock was set back.
+        if let old, (0..<Self.silenceLimit).contains(old.sentAt.timeIntervalSince(heartbeat.sentAt)),
+            old.sentAt != heartbeat.sentAt
+        {
+            return judge(at: now)
+        }
         self.heartbeat = heartbeat
         let isNews =
             old?.conductorsUp != heartbeat.conductorsUp || old?.hostsUp != heartbeat.hostsUp
@@ -48,20 +70,33 @@ package struct ChildHealth: Sendable, Equatable {
         return judge(at: now) || isNews
     }
 
+    /// Takes what a probe of the broker came to.
+    /// - Returns: whether the view changed.
+    package mutating func note(_ broker: BrokerProbe, at now: Date) -> Bool {
+        guard isDoubtful(at: now) else { return false }
+        self.broker = broker
+        return judge(at: now)
+    }
+
+    /// Whether the child is silent for long enough to ask its broker.
+    package func isDoubtful(at now: Date) -> Bool {
+        now.timeIntervalSince(heardAt ?? watchedFrom) > Self.doubtLimit
+    }
+
     /// Looks at the clock.
     /// - Returns: whether the view changed.
     package mutating func judge(at now: Date) -> Bool {
         let next = verdict(at: now)
         guard next != view else { return false }
+        if next.health != view.health { since = now }
         view = next
-        since = now
         return true
     }
 
     private func verdict(at now: Date) -> View {
         if now.timeIntervalSince(heardAt ?? watchedFrom) > Self.silenceLimit {
-            if heardAt == nil, view.health == .down { return view }
-            return View(health: .down, reason: "no heartbeat from its supervisor")
+            if heardAt == nil, view.health == .down, broker == nil { return view }
+            return View(health: .down, reason: silenceReason)
         }
         guard heardAt != nil, let heartbeat else { return view }
         if !heartbeat.isDatabaseUp { return View(health: .down, reason: "its database does not answer") }
@@ -69,5 +104,14 @@ package struct ChildHealth: Sendable, Equatable {
             return View(health: .slow, reason: "its database is slow")
         }
         return View(health: .up, reason: nil)
+    }
+
+    private var silenceReason: String {
+        switch broker {
+        case .answers: "its supervisor is silent"
+        case .silent: "its message broker takes no messages"
+        case .unreachable: "its message broker can't be reached"
+        case nil: "no heartbeat from its supervisor"
+        }
     }
 }

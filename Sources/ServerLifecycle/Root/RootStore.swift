@@ -19,6 +19,29 @@ package protocol RootStore: Sendable {
         of path: CellPath, _ health: CellStatus.Health, reason: String?, since: Date, heartbeat: CellHeartbeat?
     ) async throws
 
+    // MARK: the directory's completeness
+
+    /// Asks for a resync of a cell. False when there is no such cell. Tells ``changes()``.
+    func requestResync(of path: CellPath) async throws -> Bool
+    /// The directory is known to have lost rows of the cell: lists say so from now on. Tells ``changes()``.
+    func noteLoss(of path: CellPath, now: Date) async throws
+    /// A loss of which a resync that begins now makes good; nil when none is known.
+    func knownLoss(of path: CellPath) async throws -> Int64?
+    /// Takes a page of a cell's inventory; what the directory has newer stays.
+    /// - Returns: false when events past the page were applied already: it says nothing any more, ask again.
+    func merge(_ page: InventoryRequest.Reply, from path: CellPath) async throws -> Bool
+    /// Every page of a resync that began with `loss` was taken.
+    func endResync(of path: CellPath, loss: Int64?) async throws
+    /// The same sum as the cell's, of what the directory has of it.
+    func audit(of path: CellPath) async throws -> DirectoryAudit
+    /// Puts servers that have no cell yet, and that the directory has lost, back from their build requests.
+    /// - Returns: how many.
+    func restoreUnplaced() async throws -> Int
+    /// Proves that what counts against quotas is what there is, and mends it. Leaves it alone while the directory is
+    /// known to be incomplete.
+    /// - Returns: how many uses were wrong.
+    func reconcileUses() async throws -> Int
+
     // MARK: scheduling
 
     /// Takes up to `limit` servers that wait for a host (those of other schedulers are passed over), plans them, claims

@@ -27,6 +27,15 @@ package protocol ServerStore: Sendable {
     /// Those that exist and are not deleted, without locks, in no order.
     func servers(_ ids: [ServerID]) async throws(CellStoreError) -> [LocatedServer]
 
+    /// Servers by id after `id`, deleted ones too, at most `limit`, failed builds left out; with the newest number that
+    /// an event had at that moment.
+    func inventory(after id: ServerID?, limit: Int) async throws(CellStoreError) -> (
+        servers: [Instance], sequence: Int64
+    )
+
+    /// All servers summed up, at one moment.
+    func audit() async throws(CellStoreError) -> DirectoryAudit
+
     /// What should be on these hosts, and what else of `ids` the cell knows (deleted, or on another host), to compare
     /// with what is. In no order.
     func placed(on hosts: [HostName], or ids: [ServerID]) async throws(CellStoreError) -> [PlacedServer]

@@ -49,6 +49,10 @@ struct LeafResponder: Sendable {
         case EventsRequest.kind: try await reply(envelope, to: EventsRequest.self) { try await events($0) }
         case HostsRequest.kind:
             try await reply(envelope, to: HostsRequest.self) { _ in .init(hosts: try await parts.store.hosts()) }
+        case InventoryRequest.kind: try await reply(envelope, to: InventoryRequest.self) { try await inventory($0) }
+        case AuditRequest.kind:
+            try await reply(envelope, to: AuditRequest.self) { _ in try await parts.store.audit() }
+        case PingRequest.kind: try await reply(envelope, to: PingRequest.self) { _ in .init() }
         case SetHostRequest.kind: try await reply(envelope, to: SetHostRequest.self) { try await setHost($0) }
         default: failure(envelope, "this cell knows no request \(envelope.kind)")
         }
@@ -161,6 +165,14 @@ struct LeafResponder: Sendable {
     }
 
     // MARK: Events and hosts
+
+    private func inventory(_ request: InventoryRequest) async throws -> InventoryRequest.Reply {
+        let (servers, sequence) = try await parts.store.inventory(
+            after: request.after, limit: InventoryRequest.pageLimit)
+        return InventoryRequest.Reply(
+            servers: servers.map { InstanceSummary($0) }, sequence: sequence,
+            isLast: servers.count < InventoryRequest.pageLimit)
+    }
 
     private func events(_ request: EventsRequest) async throws -> EventsRequest.Reply {
         let (events, newest) = try await parts.store.events(after: request.after, limit: EventsRequest.batchLimit)

@@ -1,7 +1,7 @@
 /// Every interval and bound of a leaf's supervisor.
 package struct LeafSettings: Sendable, Equatable {
     /// How often the parent hears how the cell is.
-    package var heartbeatInterval: Duration = .seconds(1)
+    package var heartbeatInterval: Duration = .milliseconds(500)
     /// Requests of the cell protocol in hand at once.
     package var concurrency = 64
     /// How long a duty stays with a supervisor that is silent.

@@ -19,6 +19,19 @@ struct BuildScheduler: Sendable {
     let router: ChildRouter
     let wallClock: any WallClock
     let logger: Logger
+    private let lanes = CellLanes<PlacedBuild>(batchLimit: BuildScheduler.batchLimit)
+
+    init(store: any RootStore, router: ChildRouter, wallClock: any WallClock, logger: Logger) {
+        self.store = store
+        self.router = router
+        self.wallClock = wallClock
+        self.logger = logger
+    }
+
+    /// Sends what ``turn()`` placed, each cell in a lane of its own, until cancelled.
+    func sendPlaced() async {
+        await lanes.run { builds, cell in await self.send(builds, to: cell) }
+    }
 
     /// - Returns: whether more waits.
     func turn() async throws -> Bool {
@@ -27,19 +40,15 @@ struct BuildScheduler: Sendable {
             var random = SystemRandomNumberGenerator()
             return CandidatePlanner().plan(pending.map(\.request), on: snapshot, using: &random)
         }
-        await send(placed)
+        submit(placed)
         let overdue = try await store.unacknowledged(
             before: now.addingTimeInterval(-Self.resendAfter), limit: Self.batchLimit)
-        await send(overdue)
+        submit(overdue)
         return placed.count == Self.batchLimit
     }
 
-    private func send(_ builds: [PlacedBuild]) async {
-        await withTaskGroup(of: Void.self) { group in
-            for (cell, batch) in Dictionary(grouping: builds, by: \.cell) {
-                group.addTask { await self.send(batch, to: cell) }
-            }
-        }
+    private func submit(_ builds: [PlacedBuild]) {
+        for (cell, batch) in Dictionary(grouping: builds, by: \.cell) { lanes.submit(batch, to: cell) }
     }
 
     private func send(_ builds: [PlacedBuild], to cell: CellPath) async {

@@ -8,12 +8,20 @@ import Primitives
 import ServerLifecycle
 import Synchronization
 
-/// A parent's ear at one child: applies the child's events in order, fills gaps by asking, and keeps its health.
+/// A parent's ear at one child: applies the child's events in order, fills gaps by asking, keeps its health, and reads
+/// its servers again when the directory has lost some.
 struct ChildWatcher: Sendable {
-    static let judgeInterval: Duration = .milliseconds(500)
     static let retryDelay: Duration = .seconds(1)
     /// Time that the child has to send a batch again (seconds).
     static let resendLimit: TimeInterval = 10
+    /// How long the child's broker has to take a message that goes nowhere.
+    static let probeTimeout: Duration = .milliseconds(700)
+    /// Pages of an inventory that were overtaken by events before a resync gives up for a while.
+    static let overtakenLimit = 50
+    /// How often the directory is compared with the child's sum.
+    static let auditInterval: Duration = .seconds(30)
+    /// A difference counts when it is still there after this long.
+    static let auditRepeat: Duration = .seconds(2)
 
     let cell: CellPath
     let bus: any MessageBus
@@ -27,24 +35,53 @@ struct ChildWatcher: Sendable {
     let logger: Logger
     /// Told when the child came back, so that what waits for it goes out at once.
     let onUp: @Sendable () -> Void
+    private let inbox = EventInbox()
+    private let isResyncWanted = Mutexed(false)
+    private let lag: LagGauge
+
+    init(
+        cell: CellPath, bus: any MessageBus, store: any RootStore, router: ChildRouter, health: ChildHealth,
+        lastSequence: Int64, clock: any Clock<Duration>, wallClock: any WallClock, ids: any IDSource, logger: Logger,
+        onUp: @escaping @Sendable () -> Void
+    ) {
+        self.cell = cell
+        self.bus = bus
+        self.store = store
+        self.router = router
+        self.health = Mutexed(health)
+        self.lastSequence = Mutexed(lastSequence)
+        self.clock = clock
+        self.wallClock = wallClock
+        self.ids = ids
+        self.logger = logger
+        self.onUp = onUp
+        lag = LagGauge(cell: cell)
+    }
 
     func run() async throws {
-        let inbox = EventInbox()
         try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask { try await self.receive(into: inbox) }
-            group.addTask { try await self.apply(from: inbox) }
+            group.addTask { try await self.receive() }
+            group.addTask { try await self.apply() }
             group.addTask { try await self.judge() }
+            group.addTask { try await self.probeBroker() }
+            group.addTask { try await self.audit() }
             defer { inbox.close() }
             try await group.next()
             group.cancelAll()
         }
     }
 
-    private func receive(into inbox: EventInbox) async throws {
+    /// Reads the child's servers again, soon.
+    func resync() {
+        isResyncWanted.withLock { $0 = true }
+        inbox.wake()
+    }
+
+    private func receive() async throws {
         while !Task.isCancelled {
             do throws(BusError) {
                 try await bus.consume(queue: CellTopology.parentQueue, prefetch: EventInbox.limit) { delivery in
-                    await self.handle(delivery, inbox)
+                    await self.handle(delivery)
                 }
                 return
             } catch .cancelled {
@@ -56,7 +93,7 @@ struct ChildWatcher: Sendable {
         }
     }
 
-    private func handle(_ delivery: BusDelivery, _ inbox: EventInbox) async -> Disposition {
+    private func handle(_ delivery: BusDelivery) async -> Disposition {
         do {
             switch delivery.envelope.kind {
             case CellHeartbeat.kind:
@@ -83,18 +120,51 @@ struct ChildWatcher: Sendable {
         guard now.timeIntervalSince(heartbeat.sentAt) < ChildHealth.silenceLimit else { return }
         let isNews = health.withLock { $0.hear(heartbeat, at: now) }
         if isNews { await publishHealth() }
-        if heartbeat.newestSequence > lastSequence.withLock({ $0 }) { await catchUp() }
+        // Events on their way are no gap: one is when nothing came of it since the heartbeat before.
+        if lag.isStuck(newest: heartbeat.newestSequence, applied: lastSequence.withLock { $0 }, at: now) {
+            await catchUp()
+        }
     }
 
     private func judge() async throws {
         while !Task.isCancelled {
             if health.withLock({ $0.judge(at: wallClock.now()) }) { await publishHealth() }
-            try await clock.sleep(for: Self.judgeInterval)
+            try await clock.sleep(for: ChildHealth.judgeInterval)
+        }
+    }
+
+    /// While the child is silent: does its broker take a message? One to a queue that does not exist comes back.
+    private func probeBroker() async throws {
+        while !Task.isCancelled {
+            if health.withLock({ $0.isDoubtful(at: wallClock.now()) }) {
+                let outcome = await probe()
+                if health.withLock({ $0.note(outcome, at: wallClock.now()) }) { await publishHealth() }
+            }
+            try await clock.sleep(for: ChildHealth.judgeInterval)
+        }
+    }
+
+    private func probe() async -> ChildHealth.BrokerProbe {
+        guard bus.isConnected else { return .unreachable }
+        let envelope = Envelope(
+            messageID: ids.uuid(), requestID: "-", sender: "parent@\(cell)", kind: PingRequest.kind, body: Data())
+        do throws(BusError) {
+            try await bus.publish(
+                envelope, to: BusAddress(exchange: "", routingKey: "nobody"), mandatory: true,
+                timeout: Self.probeTimeout)
+            return .answers
+        } catch {
+            switch error {
+            case .unroutable, .refused, .malformed: return .answers
+            case .timedOut, .tooManyInFlight, .cancelled: return .silent
+            case .disconnected, .closed: return .unreachable
+            }
         }
     }
 
     private func publishHealth() async {
         let current = health.withLock { $0 }
+        router.note(current.view.health, of: cell)
         do {
             try await store.setHealth(
                 of: cell, current.view.health, reason: current.view.reason, since: current.since,
@@ -112,8 +182,9 @@ struct ChildWatcher: Sendable {
 
     // MARK: Events
 
-    private func apply(from inbox: EventInbox) async throws {
+    private func apply() async throws {
         while !Task.isCancelled {
+            if isResyncWanted.withLock({ $0 }) { await resyncOnce() }
             let items = await inbox.take()
             guard !items.isEmpty else { continue }
             do {
@@ -178,15 +249,116 @@ struct ChildWatcher: Sendable {
     private func resend(until wanted: Int64) async throws -> Int64 {
         var applied = lastSequence.withLock { $0 }
         while applied < wanted {
-            let context = CellCallContext(
-                requestID: "-", caller: nil, deadline: wallClock.now().addingTimeInterval(Self.resendLimit))
-            let reply = try await router.send(EventsRequest(after: applied), to: cell, context: context)
+            let reply = try await router.send(EventsRequest(after: applied), to: cell, context: context())
             let events = Self.run(of: reply.events.sorted { $0.sequence < $1.sequence }, after: applied)
             guard !events.isEmpty else { return applied }
             applied = try await apply(events)
             if applied >= reply.newest { return applied }
         }
         return applied
+    }
+
+    private func context() -> CellCallContext {
+        CellCallContext(
+            requestID: "-", caller: nil, deadline: wallClock.now().addingTimeInterval(Self.resendLimit))
+    }
+
+    // MARK: The directory's completeness
+
+    /// Between two batches of events, so that none of this process is applied beside it.
+    private func resyncOnce() async {
+        isResyncWanted.withLock { $0 = false }
+        do {
+            let servers = try await readInventory()
+            logger.notice("directory is read again", metadata: ["cell": "\(cell)", "servers": "\(servers)"])
+        } catch {
+            // Who keeps the mappings asks again while it is wanted.
+            logger.warning(
+                "directory can't be read again yet", metadata: ["cell": "\(cell)", "error": "\(ErrorChain(error))"])
+        }
+    }
+
+    private func readInventory() async throws -> Int {
+        let loss = try await store.knownLoss(of: cell)
+        var after: ServerID?
+        var servers = 0
+        var overtaken = 0
+        while true {
+            let page = try await router.send(InventoryRequest(after: after), to: cell, context: context())
+            guard try await store.merge(page, from: cell) else {
+                overtaken += 1
+                guard overtaken < Self.overtakenLimit else {
+                    throw CellFailure(message: "events overtook the inventory \(overtaken) times")
+                }
+                continue
+            }
+            servers += page.servers.count
+            after = page.servers.last?.id ?? after
+            if page.isLast { break }
+        }
+        try await store.endResync(of: cell, loss: loss)
+        return servers
+    }
+
+    private func audit() async throws {
+        while !Task.isCancelled {
+            try await clock.sleep(for: Self.auditInterval)
+            guard health.withLock({ $0.view.health }) != .down else { continue }
+            do {
+                guard try await isDifferent() else { continue }
+                try await clock.sleep(for: Self.auditRepeat)
+                guard try await isDifferent() else { continue }
+                logger.warning("the directory does not say what the cell says", metadata: ["cell": "\(cell)"])
+                try await store.noteLoss(of: cell, now: wallClock.now())
+                resync()
+            } catch is CancellationError {
+                return
+            } catch {
+                logger.debug("not compared", metadata: ["cell": "\(cell)", "error": "\(ErrorChain(error))"])
+            }
+        }
+    }
+
+    /// Only at the same sequence is there anything to compare.
+    private func isDifferent() async throws -> Bool {
+        let theirs = try await router.send(AuditRequest(), to: cell, context: context())
+        let ours = try await store.audit(of: cell)
+        return ours.sequence == theirs.sequence && ours != theirs
+    }
+}
+
+/// How far the directory is behind a cell, as metrics, and whether it moves.
+private final class LagGauge: Sendable {
+    private struct State {
+        var behindSince: Date?
+        var seenApplied: Int64 = -1
+    }
+
+    private let state = Mutex(State())
+    private let events: Gauge
+    private let seconds: Gauge
+
+    init(cell: CellPath) {
+        let dimensions = [("cell", cell.description)]
+        events = Gauge(label: "cellwright_event_lag", dimensions: dimensions)
+        seconds = Gauge(label: "cellwright_event_lag_seconds", dimensions: dimensions)
+    }
+
+    /// - Returns: whether there was as much to apply at the heartbeat before, and nothing came of it.
+    func isStuck(newest: Int64, applied: Int64, at now: Date) -> Bool {
+        let (isStuck, waited) = state.withLock { state in
+            guard newest > applied else {
+                state.behindSince = nil
+                return (false, TimeInterval(0))
+            }
+            let isStuck = state.behindSince != nil && state.seenApplied == applied
+            state.behindSince = state.behindSince ?? now
+            state.seenApplied = applied
+            return (isStuck, state.behindSince.map { now.timeIntervalSince($0) } ?? 0)
+        }
+        events.record(max(0, newest - applied))
+        seconds.record(waited)
+        return isStuck
     }
 }
 

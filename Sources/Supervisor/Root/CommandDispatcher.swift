@@ -18,6 +18,23 @@ struct CommandDispatcher: Sendable {
     let router: ChildRouter
     let wallClock: any WallClock
     let logger: Logger
+    private let lanes = CellLanes<QueuedCommand>(batchLimit: CommandDispatcher.batchLimit)
+
+    init(store: any RootStore, router: ChildRouter, wallClock: any WallClock, logger: Logger) {
+        self.store = store
+        self.router = router
+        self.wallClock = wallClock
+        self.logger = logger
+    }
+
+    /// Sends what ``turn()`` took, each cell in a lane of its own, until cancelled.
+    func sendTaken() async {
+        await lanes.run { commands, _ in
+            await withTaskGroup(of: Void.self) { group in
+                for command in commands { group.addTask { await self.send(command) } }
+            }
+        }
+    }
 
     /// - Returns: whether more waits.
     func turn() async throws -> Bool {
@@ -26,9 +43,7 @@ struct CommandDispatcher: Sendable {
         let now = wallClock.now()
         let commands = try await store.dueCommands(
             cells: reachable, now: now, retryAt: now.addingTimeInterval(Self.retryAfter), limit: Self.batchLimit)
-        await withTaskGroup(of: Void.self) { group in
-            for command in commands { group.addTask { await self.send(command) } }
-        }
+        for (cell, batch) in Dictionary(grouping: commands, by: \.cell) { lanes.submit(batch, to: cell) }
         return commands.count == Self.batchLimit
     }
 

@@ -17,6 +17,7 @@ final class EventInbox: Sendable {
         var items: [Item] = []
         var waiter: CheckedContinuation<Void, Never>?
         var isClosed = false
+        var isWoken = false
     }
 
     private let state = Mutex(State())
@@ -35,12 +36,15 @@ final class EventInbox: Sendable {
         }
     }
 
-    /// What has come so far, in order of sequence; waits for the first. Empty when closed.
+    /// What has come so far, in order of sequence; waits for the first. Empty when woken or closed.
     func take() async -> [Item] {
         await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
                 let isReady = state.withLock { state in
-                    if state.isClosed || !state.items.isEmpty { return true }
+                    if state.isClosed || state.isWoken || !state.items.isEmpty {
+                        state.isWoken = false
+                        return true
+                    }
                     state.waiter = continuation
                     return false
                 }
@@ -53,6 +57,16 @@ final class EventInbox: Sendable {
             defer { state.items = [] }
             return state.items.sorted { $0.event.sequence < $1.event.sequence }
         }
+    }
+
+    /// Lets whoever takes look up from waiting, with what there is.
+    func wake() {
+        let waiter = state.withLock { state in
+            defer { state.waiter = nil }
+            if state.waiter == nil { state.isWoken = true }
+            return state.waiter
+        }
+        waiter?.resume()
     }
 
     /// Hands everything back to the broker.

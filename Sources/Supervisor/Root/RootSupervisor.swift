@@ -25,6 +25,8 @@ package struct RootSupervisor: Service {
     private let buildNudge = Nudge()
     private let commandNudge = Nudge()
     private let cellNudge = Nudge()
+    private let keeperNudge = Nudge()
+    private let keeper: DirectoryKeeper
 
     package init(
         store: any RootStore, router: ChildRouter, clock: any Clock<Duration>, wallClock: any WallClock,
@@ -37,6 +39,7 @@ package struct RootSupervisor: Service {
         self.ids = ids
         self.logger = logger
         scheduler = BuildScheduler(store: store, router: router, wallClock: wallClock, logger: logger)
+        keeper = DirectoryKeeper(store: store, wallClock: wallClock, logger: logger)
         dispatcher = CommandDispatcher(store: store, router: router, wallClock: wallClock, logger: logger)
     }
 
@@ -46,6 +49,10 @@ package struct RootSupervisor: Service {
                 group.addTask { await self.listen() }
                 group.addTask { try await self.followCells() }
                 group.addTask { try await self.loop("scheduler", self.buildNudge) { try await self.scheduler.turn() } }
+                group.addTask { await self.scheduler.sendPlaced() }
+                group.addTask { await self.dispatcher.sendTaken() }
+                group.addTask { try await self.loop("directory", self.keeperNudge) { try await self.keeper.turn() } }
+                group.addTask { try await self.probeCells() }
                 group.addTask {
                     try await self.loop("commands", self.commandNudge) { try await self.dispatcher.turn() }
                 }
@@ -60,8 +67,8 @@ package struct RootSupervisor: Service {
             switch change {
             case .buildRequests: buildNudge.signal()
             case .commands: commandNudge.signal()
-            case .cells: cellNudge.signal()
-            case .unknown: for nudge in [buildNudge, commandNudge, cellNudge] { nudge.signal() }
+            case .cells: for nudge in [cellNudge, keeperNudge] { nudge.signal() }
+            case .unknown: for nudge in [buildNudge, commandNudge, cellNudge, keeperNudge] { nudge.signal() }
             }
         }
     }
@@ -82,10 +89,19 @@ package struct RootSupervisor: Service {
 
     // MARK: Cells
 
+    /// Cells that do not answer this process are tried by nobody else.
+    private func probeCells() async throws {
+        while !Task.isCancelled {
+            await router.probe()
+            try await clock.sleep(for: .milliseconds(250))
+        }
+    }
+
     /// Watches every mapped cell; a new mapping is watched at once, a removed one no more.
     private func followCells() async throws {
         try await withThrowingTaskGroup(of: Void.self) { group in
             var watched: [CellPath: CellMapping.Endpoint] = [:]
+            var watchers: [CellPath: ChildWatcher] = [:]
             var stops: [CellPath: Nudge] = [:]
             while !Task.isCancelled {
                 do {
@@ -95,13 +111,18 @@ package struct RootSupervisor: Service {
                     for (path, endpoint) in watched where wanted[path] != endpoint {
                         stops.removeValue(forKey: path)?.signal()
                         watched[path] = nil
+                        watchers[path] = nil
                     }
                     for mapping in mappings where watched[mapping.path] == nil {
                         guard let watcher = watcher(for: mapping) else { continue }
                         watched[mapping.path] = mapping.bus
+                        watchers[mapping.path] = watcher
                         let stop = Nudge()
                         stops[mapping.path] = stop
                         group.addTask { try await self.watch(watcher, until: stop) }
+                    }
+                    for mapping in mappings where mapping.isResyncWanted && mapping.health != .down {
+                        watchers[mapping.path]?.resync()
                     }
                 } catch is CancellationError {
                     return
@@ -127,10 +148,9 @@ package struct RootSupervisor: Service {
         let view = ChildHealth.View(health: mapping.health, reason: mapping.reason)
         return ChildWatcher(
             cell: mapping.path, bus: bus, store: store, router: router,
-            health: Mutexed(
-                ChildHealth(
-                    view: view, since: mapping.since, heartbeat: mapping.heartbeat, watchedFrom: wallClock.now())),
-            lastSequence: Mutexed(mapping.lastSequence), clock: clock, wallClock: wallClock, ids: ids, logger: logger,
+            health: ChildHealth(
+                view: view, since: mapping.since, heartbeat: mapping.heartbeat, watchedFrom: wallClock.now()),
+            lastSequence: mapping.lastSequence, clock: clock, wallClock: wallClock, ids: ids, logger: logger,
             onUp: { [commandNudge, buildNudge] in
                 commandNudge.signal()
                 buildNudge.signal()

@@ -1,8 +1,8 @@
 /// Finds the valid name that somebody probably meant.
-enum NearestName {
+package enum NearestName {
     /// The candidate with the smallest edit distance to `name`, if it is near enough to be worth saying: at most a third of
     /// the name, and at least two edits are forgiven for names of four letters and more. The first wins a tie.
-    static func of(_ name: String, among candidates: some Sequence<String>) -> String? {
+    package static func of(_ name: String, among candidates: some Sequence<String>) -> String? {
         let wanted = Array(name.lowercased().unicodeScalars)
         let limit = wanted.count < 4 ? 1 : max(2, wanted.count / 3)
         var best: (name: String, distance: Int)?

@@ -10,10 +10,10 @@ extension InMemoryCloud {
         }
     }
 
-    package func usage(of project: ProjectID) async throws -> ComputeUsage {
+    package func usage(of project: ProjectID, user: UserID?) async throws -> ComputeUsage {
         state.withLock { state in
             let own = state.servers.values.map(\.instance).filter {
-                $0.projectID == project && $0.state.vm != .deleted
+                $0.projectID == project && (user == nil || $0.userID == user) && $0.state.vm != .deleted
             }
             return ComputeUsage(
                 instances: own.count, cores: own.reduce(0) { $0 + $1.flavor.vcpus },
@@ -21,9 +21,9 @@ extension InMemoryCloud {
         }
     }
 
-    package func page(_ query: DirectoryQuery) async throws -> [DirectoryRow] {
-        let all = state.withLock { $0.servers.values.map(Self.row) }
-        var rows = try all.filter { try Self.matches($0.summary, query) }
+    package func list(_ query: DirectoryQuery) async throws -> DirectoryPage {
+        let (all, hosts) = state.withLock { ($0.servers.values.map(Self.row), $0.hosts.map(\.record)) }
+        var rows = try all.filter { try Self.matches($0.summary, query, hosts) }
         rows.sort { Self.precedes($0.summary, $1.summary, query.sort) }
         if let marker = query.marker {
             guard let known = all.first(where: { $0.summary.id == marker }),
@@ -31,7 +31,7 @@ extension InMemoryCloud {
             else { throw DirectoryError.markerNotFound(marker) }
             rows = rows.filter { Self.precedes(known.summary, $0.summary, query.sort) }
         }
-        return Array(rows.prefix(query.limit))
+        return DirectoryPage(rows: Array(rows.prefix(query.limit)), gaps: state.withLock { $0.gaps })
     }
 
     private static func row(_ server: Server) -> DirectoryRow {
@@ -40,22 +40,35 @@ extension InMemoryCloud {
             unplaced: server.cell == nil ? server.instance : nil)
     }
 
-    private static func matches(_ row: InstanceSummary, _ query: DirectoryQuery) throws -> Bool {
+    private static func matches(_ row: InstanceSummary, _ query: DirectoryQuery, _ hosts: [HostRecord]) throws -> Bool {
         if let project = query.projectID, row.projectID != project { return false }
         switch query.deleted {
         case .exclude where row.state.vm == .deleted: return false
         case .only where row.state.vm != .deleted: return false
         case .exclude, .only, .include: break
         }
-        return try query.filters.allSatisfy { try matches(row, $0) }
+        return try query.filters.allSatisfy { try matches(row, $0, hosts) }
     }
 
-    private static func matches(_ row: InstanceSummary, _ filter: DirectoryFilter) throws -> Bool {
+    private static func matches(
+        _ row: InstanceSummary, _ filter: DirectoryFilter, _ hosts: [HostRecord]
+    ) throws -> Bool {
         switch filter {
         case .nameMatches(let pattern): try found(pattern, in: row.name)
         case .hostnameMatches(let pattern): try found(pattern, in: row.hostname)
         case .descriptionMatches(let pattern): try found(pattern, in: row.description ?? "")
-        case .addressMatches(let pattern): try row.addresses.contains { try found(pattern, in: $0) }
+        case .addressMatches(let pattern):
+            try row.addresses.contains { try !$0.contains(":") && found(pattern, in: $0) }
+        case .address6Matches(let pattern):
+            try row.addresses.contains { try $0.contains(":") && found(pattern, in: $0) }
+        case .nodeMatches(let pattern):
+            try hosts.contains {
+                try $0.name == row.host && found(pattern, in: $0.inventory.hypervisorHostname)
+            }
+        case .zoneMatches(let pattern): try row.availabilityZone.map { try found(pattern, in: $0) } ?? false
+        case .keyNameMatches(let pattern): try row.keyName.map { try found(pattern, in: $0) } ?? false
+        case .reservationMatches(let pattern): try found(pattern, in: row.reservationID)
+        case .timeMatches(let time, let pattern): try date(time, of: row).map { try found(pattern, in: $0) } ?? false
         case .ids(let ids): ids.contains(row.id)
         case .statuses(let statuses): statuses.contains(row.status)
         case .vmStates(let states): states.contains(row.state.vm)
@@ -76,6 +89,16 @@ extension InMemoryCloud {
         case .changedSince(let date): row.updatedAt >= date
         case .changedBefore(let date): row.updatedAt <= date
         }
+    }
+
+    private static func date(_ time: DirectoryTime, of row: InstanceSummary) -> String? {
+        let date: Date? =
+            switch time {
+            case .created: row.createdAt
+            case .launched: row.launchedAt
+            case .terminated: row.terminatedAt
+            }
+        return date.map { String(Timestamp.seconds($0).dropLast()).replacing("T", with: " ") }
     }
 
     private static func found(_ pattern: String, in text: String) throws -> Bool {

@@ -24,6 +24,7 @@ package final class InMemoryCloud: DirectoryStore, ServerAcceptance, CellRouter 
         var calls: [CellPath: Int] = [:]
         var console = "login: "
         var accepted: [NewServers.Server] = []
+        var gaps: [CellPath] = []
         var orders: [CellPath: PlacementOrder] = [:]
         var retiredCells: Set<CellPath> = []
         var placements: [ServerID: [ServerLocation.Placement]] = [:]
@@ -65,6 +66,8 @@ package final class InMemoryCloud: DirectoryStore, ServerAcceptance, CellRouter 
     }
 
     package func setState(_ id: ServerID, _ newState: ServerState) { change(id) { $0.instance.state = newState } }
+    /// Rows of these cells may be missing.
+    package func setGaps(_ cells: [CellPath]) { state.withLock { $0.gaps = cells } }
     package func setDown(_ cell: CellPath) { state.withLock { _ = $0.downCells.insert(cell) } }
     package func instance(_ id: ServerID) -> Instance? { state.withLock { $0.servers[id]?.instance } }
     package var calls: [CellPath: Int] { state.withLock { $0.calls } }
@@ -102,6 +105,8 @@ package final class InMemoryCloud: DirectoryStore, ServerAcceptance, CellRouter 
             instances: instances.count, cores: instances.reduce(0) { $0 + $1.flavor.vcpus },
             memoryMiB: instances.reduce(0) { $0 + $1.flavor.memoryMiB })
         try servers.quota.check(used: try await usage(of: project), added: added)
+        let user = instances.first?.userID
+        try servers.userQuota?.check(used: try await usage(of: project, user: user), added: added)
         var accepted: [Instance] = []
         for server in servers.servers {
             var instance = server.build.instance

@@ -103,17 +103,60 @@ package final class InMemoryKeyPairStore: KeyPairStore {
 
 /// Compute quotas in memory.
 package final class InMemoryComputeQuotaStore: ComputeQuotaStore {
-    private let quotas = Mutex<[ProjectID: ComputeQuota]>([:])
+    private struct Place: Hashable {
+        let project: ProjectID
+        let user: UserID?
+    }
+
+    private let places = Mutex<[Place: QuotaLimits]>([:])
+    private let classes = Mutex<[String: QuotaLimits]>([:])
 
     package init() {}
 
     package func quota(of project: ProjectID) async throws -> ComputeQuota {
-        quotas.withLock { $0[project] ?? .standard }
+        let defaults = try await defaults()
+        return places.withLock { $0[Place(project: project, user: nil)] }?.over(defaults) ?? defaults
     }
-    package func set(_ quota: ComputeQuota, of project: ProjectID) async throws {
-        quotas.withLock { $0[project] = quota }
+
+    package func quota(of project: ProjectID, user: UserID) async throws -> ComputeQuota? {
+        let quota = try await quota(of: project)
+        return places.withLock { $0[Place(project: project, user: user)] }?.over(quota)
     }
-    package func reset(_ project: ProjectID) async throws { quotas.withLock { $0[project] = nil } }
+
+    package func set(_ limits: QuotaLimits, of project: ProjectID, user: UserID?) async throws {
+        places.withLock { places in
+            let place = Place(project: project, user: user)
+            places[place] = Self.merged(limits, over: places[place])
+        }
+    }
+
+    package func reset(_ project: ProjectID, user: UserID?) async throws {
+        places.withLock { places in
+            places = places.filter { $0.key.project != project || (user != nil && $0.key.user != user) }
+        }
+    }
+
+    package func defaults() async throws -> ComputeQuota { try await quotaClass(Self.defaultClass) }
+
+    package func quotaClass(_ name: String) async throws -> ComputeQuota {
+        classes.withLock { $0[name] }?.over(.standard) ?? .standard
+    }
+
+    package func set(_ limits: QuotaLimits, ofClass name: String) async throws {
+        classes.withLock { $0[name] = Self.merged(limits, over: $0[name]) }
+    }
+
+    private static func merged(_ limits: QuotaLimits, over old: QuotaLimits?) -> QuotaLimits {
+        var merged = old ?? QuotaLimits()
+        merged.instances = limits.instances ?? merged.instances
+        merged.cores = limits.cores ?? merged.cores
+        merged.memoryMiB = limits.memoryMiB ?? merged.memoryMiB
+        merged.keyPairs = limits.keyPairs ?? merged.keyPairs
+        merged.metadataItems = limits.metadataItems ?? merged.metadataItems
+        merged.serverGroups = limits.serverGroups ?? merged.serverGroups
+        merged.serverGroupMembers = limits.serverGroupMembers ?? merged.serverGroupMembers
+        return merged
+    }
 }
 
 /// What was asked of servers, in memory.

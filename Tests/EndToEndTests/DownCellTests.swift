@@ -1,0 +1,302 @@
+import CloudHarness
+import Deployer
+import Foundation
+import Glibc
+import PostgresClient
+import Primitives
+import TestSupport
+import Testing
+
+/// A cell that is ill in every way costs nobody else anything, and its own users get answers at once.
+///
+/// A cloud of its own: each leaf has its own PostgreSQL, so that one can be frozen. Times are printed, never judged here.
+@Suite(.serialized, .enabled(if: TestCloud.missing == nil, "\(TestCloud.missing ?? "")"))
+struct DownCellTests {
+    private static let limit = Duration.seconds(60)
+
+    private enum Fault: String, CaseIterable {
+        case databaseFrozen = "database frozen"
+        case brokerRefuses = "virtual host refused"
+        case supervisorDead = "supervisor dead"
+    }
+
+    private struct Cloud {
+        let ready: DevReady
+        let admin: CloudSession
+
+        var partial: APIClient { admin.compute("2.69") }
+
+        // MARK: Faults
+
+        func cause(_ fault: Fault) async throws {
+            switch fault {
+            case .databaseFrozen: try signalDatabase(SIGSTOP)
+            case .brokerRefuses: try await limitConnections(0)
+            case .supervisorDead:
+                let pid = try #require(try ready.pid(of: "supervisor-north"))
+                #expect(FileManager.default.createFile(atPath: hold, contents: nil))
+                #expect(kill(pid, SIGKILL) == 0)
+            }
+        }
+
+        func end(_ fault: Fault) async throws {
+            switch fault {
+            case .databaseFrozen: try signalDatabase(SIGCONT)
+            case .brokerRefuses: try await limitConnections(-1)
+            case .supervisorDead: try FileManager.default.removeItem(atPath: hold)
+            }
+        }
+
+        private var hold: String { "\(ready.holdFolder)/supervisor-north" }
+
+        private func signalDatabase(_ signal: Int32) throws {
+            for pid in ProcessTable.tree(of: try ready.process("postgresql-north").pid) { kill(pid, signal) }
+        }
+
+        /// As many connections as `count` to north's virtual host; those beyond are closed.
+        private func limitConnections(_ count: Int) async throws {
+            let vhost = try #require(ready.cells.first { $0.path == "/north" }).resource
+            let login = "\(ready.broker.user):\(try SharedCloud.text(ready.broker.passwordFile))"
+            let broker = APIClient(
+                url: "http://127.0.0.1:\(ready.managementPort)/api/",
+                headers: ["authorization": "Basic \(Data(login.utf8).base64EncodedString())"])
+            let set = try await broker.with("accept", "*/*").send(
+                .put, "vhost-limits/\(vhost)/max-connections", ["value": JSONValue(count)])
+            #expect(set.status == 204, "\(set.text)")
+            guard count == 0 else { return }
+            try await until("nobody is connected", within: DownCellTests.limit) {
+                let open = try await broker.get("vhosts/\(vhost)/connections").array ?? []
+                for connection in open {
+                    let name = try connection.text("name").addingPercentEncoding(withAllowedCharacters: .alphanumerics)
+                    _ = try await broker.with("accept", "*/*").send(.delete, "connections/\(name ?? "")")
+                }
+                return open.isEmpty
+            }
+        }
+
+        // MARK: Servers
+
+        func rootDatabase() async throws -> PostgresPool {
+            PostgresPool(
+                PostgresConfiguration(
+                    host: ready.database.host, port: ready.database.port, database: try ready.root.resource,
+                    user: ready.database.user,
+                    password: .fixed(Secret(try SharedCloud.text(ready.database.passwordFile))),
+                    applicationName: "end-to-end test", maximumConnections: 1))
+        }
+
+        func order(_ name: String, zone: String) async throws -> JSONValue {
+            let image = try await TinyImage.create(in: admin, name: "tiny-\(zone)")
+            let flavors = try await admin.compute.get("/flavors").list("flavors")
+            let networks = try await admin.network.get("/networks").list("networks")
+            let flavor = try #require(flavors.first { $0["name"]?.string == "m1.nano" })
+            let network = try #require(networks.first { $0["name"]?.string == "demo-net" })
+            return [
+                "server": [
+                    "name": .string(name), "flavorRef": .string(try flavor.text("id")), "imageRef": .string(image),
+                    "availability_zone": .string(zone), "networks": [["uuid": .string(try network.text("id"))]],
+                ]
+            ]
+        }
+
+        func boot(_ count: Int, zone: String) async throws -> [String] {
+            var ids: [String] = []
+            for index in 0..<count {
+                let order = try await order("\(zone)-\(index)", zone: zone)
+                ids.append(try await admin.compute.expect(202, from: .post, "/servers", order).text("server.id"))
+            }
+            return ids
+        }
+
+        /// Status by id.
+        func statuses(_ compute: APIClient) async throws -> [String: String] {
+            let servers = try await compute.get("/servers/detail").list("servers")
+            return try servers.reduce(into: [:]) { $0[try $1.text("id")] = try $1.text("status") }
+        }
+    }
+
+    @Test func everyIllnessOfOneCellLeavesTheOthersAlone() async throws {
+        let process = try await TestCloud.start(arguments: ["--database-per-cell", "--hosts-per-cell", "1"])
+        do {
+            try await fall(
+                Cloud(
+                    ready: process.ready,
+                    admin: try await CloudSession.open(
+                        CloudLogin(cloud: "cellwright-admin", file: process.ready.cloudsFile))))
+        } catch {
+            await process.end()
+            throw error
+        }
+        await process.end()
+    }
+
+    private func fall(_ cloud: Cloud) async throws {
+        var north = try await cloud.boot(6, zone: "north")
+        let south = try await cloud.boot(3, zone: "south")
+        try await until("all are ACTIVE", within: Self.limit) {
+            let statuses = try await cloud.statuses(cloud.admin.compute)
+            return statuses.count == 9 && statuses.values.allSatisfy { $0 == "ACTIVE" }
+        }
+        try await measure(cloud, south, "healthy")
+        for faults in Fault.allCases.map({ [$0] }) + [Fault.allCases] {
+            let name = faults.map(\.rawValue).joined(separator: " + ")
+            let begin = ContinuousClock.now
+            for fault in faults { try await cloud.cause(fault) }
+            try await until("\(name) is known", within: Self.limit) {
+                let statuses = try await cloud.statuses(cloud.partial)
+                return north.allSatisfy { statuses[$0] == "UNKNOWN" }
+            }
+            print("\(name): known after \(ContinuousClock.now - begin)")
+            try await expectCare(cloud, north, south)
+            try await measure(cloud, south, name)
+            let victim = north.removeFirst()
+            try await cloud.admin.compute.expect(204, from: .delete, "/servers/\(victim)")
+
+            for fault in faults.reversed() { try await cloud.end(fault) }
+            let mended = ContinuousClock.now
+            try await until("\(name) is over", within: Self.limit) {
+                let statuses = try await cloud.statuses(cloud.partial)
+                return north.allSatisfy { statuses[$0] == "ACTIVE" } && statuses[victim] == nil
+            }
+            print("\(name): current again \(ContinuousClock.now - mended) after its end")
+        }
+        try await expectLossIsMadeGood(cloud, north + south)
+        try await expectExactQuota(cloud)
+    }
+
+    /// The directory is emptied while lists run: each answer is whole or says that it is not.
+    private func expectLossIsMadeGood(_ cloud: Cloud, _ ids: [String]) async throws {
+        let pool = try await cloud.rootDatabase()
+        _ = try await pool.execute("truncate directory.instances")
+        var partial = 0
+        try await until("the directory is whole again", within: Self.limit) {
+            let answer = try await cloud.partial.send(.get, "/servers/detail")
+            #expect(answer.status == 200)
+            let found = try answer.json().list("servers").map { try $0.text("id") }
+            if answer.header("x-cellwright-incomplete") == nil {
+                #expect(Set(found) == Set(ids), "an answer that does not say that it is partial is whole")
+                return true
+            }
+            partial += 1
+            return false
+        }
+        print("emptied directory: whole again after \(partial) partial answers")
+        await pool.close()
+    }
+
+    /// 200 creates at once, at a quota of 50, through two API processes, one cell down: exactly 50.
+    private func expectExactQuota(_ cloud: Cloud) async throws {
+        let others = try await cloud.statuses(cloud.admin.compute)
+        for id in others.keys { try await cloud.admin.compute.expect(204, from: .delete, "/servers/\(id)") }
+        try await until("nothing is left", within: Self.limit) {
+            try await cloud.statuses(cloud.admin.compute).isEmpty
+        }
+        try await cloud.admin.compute.expect(
+            200, from: .put, "/os-quota-sets/\(cloud.admin.projectID)",
+            ["quota_set": ["instances": 50, "cores": 100, "ram": 102_400]])
+        try await cloud.admin.network.expect(
+            200, from: .put, "/quotas/\(cloud.admin.projectID)", ["quota": ["port": 1000]])
+        let order = try await cloud.order("quota", zone: "south")
+        try await cloud.cause(.supervisorDead)
+        let second = try SecondAPI(cloud.ready)
+        defer { second.end() }
+        try await second.waitUntilReady()
+        var clients = [cloud.admin.compute, cloud.admin.compute]
+        clients[1].url = second.url + "/compute/v2.1"
+        let answers = try await withThrowingTaskGroup(of: Int.self) { [clients] group in
+            for index in 0..<200 {
+                group.addTask { try await clients[index % 2].send(.post, "/servers", order).status }
+            }
+            return try await group.reduce(into: [Int: Int]()) { $0[$1, default: 0] += 1 }
+        }
+        #expect(answers == [202: 50, 403: 150])
+        let used = try await cloud.admin.compute.get("/limits").integer("limits.absolute.totalInstancesUsed")
+        #expect(used == 50)
+        for id in try await cloud.statuses(cloud.partial).keys {
+            try await cloud.admin.compute.expect(204, from: .delete, "/servers/\(id)")
+        }
+        try await cloud.end(.supervisorDead)
+        try await until("nothing counts any more", within: .seconds(120)) {
+            let absolute = try await cloud.admin.compute.get("/limits")
+            return try ["totalInstancesUsed", "totalCoresUsed", "totalRAMUsed"].allSatisfy {
+                try absolute.integer("limits.absolute.\($0)") == 0
+            }
+        }
+    }
+
+    /// Another API process of the same cloud, at a port of its own.
+    private struct SecondAPI {
+        let url: String
+        private let process = Process()
+        private let settings: String
+
+        init(_ ready: DevReady) throws {
+            var ports = DevPorts(first: 28_000 + Int(getpid()) % 1000)
+            let port = try ports.take()
+            url = "http://127.0.0.1:\(port)"
+            let file = try #require(try ready.process("api").configuration)
+            var document = try JSONParser.parse(try SharedCloud.text(file)).object ?? [:]
+            var listen = document["listen"]?.object ?? [:]
+            listen["port"] = JSONValue(port)
+            document["listen"] = .object(listen)
+            settings = "\(ready.folder)/second-api.json"
+            try JSONValue.object(document).text.write(toFile: settings, atomically: true, encoding: .utf8)
+            process.executableURL = URL(filePath: "\(TestCloud.binaries)/cellwright-api")
+            process.arguments = ["--config", settings]
+            process.standardOutput = FileHandle.nullDevice
+            process.standardError = FileHandle.nullDevice
+            try process.run()
+        }
+
+        func waitUntilReady() async throws {
+            try await until("the second API answers") {
+                do { return try await APIClient(url: url).send(.get, "/healthz").status == 200 } catch { return false }
+            }
+        }
+
+        func end() { process.terminate() }
+    }
+
+    /// What everybody must get while north is down.
+    private func expectCare(_ cloud: Cloud, _ north: [String], _ south: [String]) async throws {
+        let statuses = try await cloud.statuses(cloud.partial)
+        #expect(south.allSatisfy { statuses[$0] == "ACTIVE" })
+        #expect(north.allSatisfy { statuses[$0] == "UNKNOWN" })
+        let old = try await cloud.statuses(cloud.admin.compute("2.68"))
+        #expect(Set(old.keys) == Set(south), "older clients do not know partial records")
+        let brief = try await cloud.partial.get("/servers?name=north&limit=2&sort_key=display_name&sort_dir=asc")
+        #expect(try brief.list("servers").map { try $0.text("id") } == Array(north.prefix(2)))
+        let id = try #require(north.first)
+        #expect(try await cloud.partial.get("/servers/\(id)").text("server.status") == "UNKNOWN")
+        for (compute, request): (APIClient, (APIClient.Method, String, JSONValue?)) in [
+            (cloud.admin.compute("2.68"), (.get, "/servers/\(id)", nil)),
+            (cloud.partial, (.post, "/servers/\(id)/action", ["os-stop": .null])),
+            (cloud.partial, (.put, "/servers/\(id)", ["server": ["name": "new"]])),
+        ] {
+            let answer = try await compute.send(request.0, request.1, request.2)
+            #expect(answer.status == 503 && answer.header("retry-after") != nil, "\(request.1) \(answer.status)")
+        }
+        try await cloud.admin.compute.expect(
+            202, from: .post, "/servers/\(south[0])/action", ["reboot": ["type": "HARD"]])
+        try await until("a server of the other cell is rebooted", within: Self.limit) {
+            try await cloud.statuses(cloud.partial)[south[0]] == "ACTIVE"
+        }
+    }
+
+    /// Prints how long requests take that have nothing to do with north, and lists.
+    private func measure(_ cloud: Cloud, _ south: [String], _ name: String) async throws {
+        for (label, path) in [
+            ("show", "/servers/\(south[1])"), ("list", "/servers/detail"), ("flavors", "/flavors"),
+        ] {
+            var times: [Double] = []
+            for _ in 0..<100 {
+                let start = ContinuousClock.now
+                let answer = try await cloud.partial.send(.get, path)
+                times.append((ContinuousClock.now - start) / .milliseconds(1))
+                #expect(answer.status == 200)
+            }
+            times.sort()
+            print("\(name): \(label) p50 \(times[49]) ms, p99 \(times[98]) ms")
+        }
+    }
+}

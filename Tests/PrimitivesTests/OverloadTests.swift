@@ -1,0 +1,63 @@
+import FoundationEssentials
+import Primitives
+import Testing
+
+@Suite struct CircuitBreakerTests {
+    private static let start = Date(timeIntervalSince1970: 1_790_000_000)
+
+    @Test func itOpensAfterFailuresInARowAndClosesWithAProbe() {
+        var breaker = CircuitBreaker()
+        let failures = (1..<CircuitBreaker.threshold).map { _ in breaker.failed(at: Self.start) }
+        #expect(!failures.contains(true))
+        let closedWhileClosed = breaker.succeeded()
+        #expect(!closedWhileClosed)
+        for _ in 1..<CircuitBreaker.threshold { _ = breaker.failed(at: Self.start) }
+        #expect(breaker.letsThrough, "a success in between begins a new row")
+        let opened = breaker.failed(at: Self.start)
+        #expect(opened && !breaker.letsThrough)
+
+        let later = Self.start + CircuitBreaker.probeInterval
+        let probes = [Self.start, later, later].map { breaker.takeProbe(at: $0) }
+        #expect(probes == [false, true, false], "one probe at a time, not before it is due")
+        #expect(!breaker.letsThrough)
+        let openedAgain = breaker.failed(at: later)
+        #expect(!openedAgain, "it was open")
+        let next = [later, later + CircuitBreaker.probeInterval].map { breaker.takeProbe(at: $0) }
+        #expect(next == [false, true])
+        let closed = breaker.succeeded()
+        #expect(closed && breaker.letsThrough)
+    }
+
+    @Test func lateFailuresOfCallsFromBeforeDoNotPutOffTheProbe() {
+        var breaker = CircuitBreaker()
+        for _ in 0..<CircuitBreaker.threshold { _ = breaker.failed(at: Self.start) }
+        let state = breaker.state
+        let opened = breaker.failed(at: Self.start + 0.4)
+        #expect(!opened && breaker.state == state)
+    }
+}
+
+@Suite struct AlarmTests {
+    @Test func aRingWakesEverybodyAndIsNotMissedInBetween() async {
+        let alarm = Alarm()
+        let rings = alarm.rings
+        alarm.ring()
+        await alarm.wait(after: rings)
+        let now = alarm.rings
+        await withTaskGroup(of: Void.self) { group in
+            for _ in 0..<5 { group.addTask { await alarm.wait(after: now) } }
+            alarm.ring()
+            await group.waitForAll()
+        }
+        #expect(alarm.rings == now + 1)
+    }
+
+    @Test func waitingEndsWithCancellation() async {
+        let alarm = Alarm()
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { await alarm.wait(after: alarm.rings) }
+            group.cancelAll()
+            await group.waitForAll()
+        }
+    }
+}
