@@ -14,7 +14,7 @@ struct MemoryKeeper: Service {
     /// By then a process has started and its first work is done.
     static let settlingTime: Duration = .seconds(20)
     /// Work that is rare leaves its pages behind again.
-    static let interval: Duration = .seconds(600)
+    static let interval: Duration = .seconds(60)
 
     let clock: any Clock<Duration>
 
