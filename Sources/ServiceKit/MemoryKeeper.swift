@@ -11,26 +11,20 @@ import ServiceLifecycle
 /// of the executable that is touched. These pages are let go of; those that are still needed come back from the page cache
 /// as they are used, some hundred faults of a microsecond each. What was freed on the heap and is whole pages goes too.
 struct MemoryKeeper: Service {
-    /// By then a process has started and its first work is done.
-    static let settlingTime: Duration = .seconds(20)
-    /// Work that is rare leaves its pages behind again.
-    static let interval: Duration = .seconds(600)
+    /// Long enough for a process to have started; work that is rare leaves its pages behind again.
+    static let interval: Duration = .seconds(20)
 
     let clock: any Clock<Duration>
 
     func run() async {
         await cancelWhenGracefulShutdown {
-            var pause = Self.settlingTime
-            while await wait(pause) {
-                Self.release()
-                pause = Self.interval
-            }
+            while await waited() { Self.release() }
         }
     }
 
-    private func wait(_ pause: Duration) async -> Bool {
+    private func waited() async -> Bool {
         do {
-            try await clock.sleep(for: pause)
+            try await clock.sleep(for: Self.interval)
             return true
         } catch {
             return false
