@@ -261,7 +261,8 @@ let package = Package(
                 "CloudHarness", "CloudModel", "Deployer", "Primitives", "Topology", argumentParser, subprocess,
                 systemPackage,
             ],
-            path: "Tests/Benchmarks", exclude: ["plan-thresholds.json", "thresholds.json"], swiftSettings: settings),
+            path: "Tests/Benchmarks", exclude: ["list-thresholds.json", "plan-thresholds.json", "thresholds.json"],
+            swiftSettings: settings),
         tests(
             "EndToEndTests",
             [
