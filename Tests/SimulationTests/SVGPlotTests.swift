@@ -26,7 +26,7 @@ import Testing
     @Test("equal costs stand at one height, whatever the number of cells, and numbers of cells are a decade apart")
     func scales() {
         let svg = SVGPlot(title: "t", unit: "u", series: [.init(name: "s", points: Self.points([3, 3, 3, 3]))]).svg
-        #expect(svg.contains("points=\"64,153.6 248,153.6 432,153.6 616,153.6\""))
+        #expect(svg.contains("points=\"64,158.4 248,158.4 432,158.4 616,158.4\""))
     }
 
     @Test("one run alone is drawn too")
