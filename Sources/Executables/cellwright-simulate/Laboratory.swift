@@ -53,7 +53,7 @@ struct Laboratory: Sendable {
         let admin = try await client(ready, project: "admin")
         let measurements = LabMeasurements(client: admin, clock: ContinuousClock())
         let flavor = try await measurements.flavor()
-        try await measurements.raiseQuota(to: shape.instances * 2)
+        try await measurements.liftQuota()
         var cells = try await LabCells(shape, servers, logger: logger)
         stages.end("databases")
         try await cells.seed(
@@ -84,7 +84,7 @@ struct Laboratory: Sendable {
         stages.end("rest")
         let image = try await LabImage.make(try await client(ready, project: "admin"))
         let booter = LabMeasurements(client: try await bootProject(ready), clock: ContinuousClock())
-        try await booter.raiseQuota(to: shape.boots * 2)
+        try await booter.liftQuota()
         let boots = try await booter.boots(shape.boots, flavor: flavor, image: image)
         stages.end("boots")
         var dead: LabRun.DeadCell?
