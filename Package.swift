@@ -93,7 +93,7 @@ let package = Package(
         module("Primitives", []),
         module(
             "ServiceKit",
-            ["CMalloc", "Primitives", logging, metrics, lifecycle, unixSignals, nioCore, nioPosix, nioHTTP1]),
+            ["CMalloc", "Primitives", crypto, logging, metrics, lifecycle, unixSignals, nioCore, nioPosix, nioHTTP1]),
         module("CloudModel", ["Primitives"]),
         module("SagaEngine", ["Primitives"]),
         module("PlacementCore", ["CloudModel", "Primitives"]),
