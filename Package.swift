@@ -286,6 +286,7 @@ let package = Package(
         tests("TopologyTests", ["Topology", "CloudModel", "Primitives"]),
         tests("PrimitivesTests", ["Primitives"]),
         tests("ServiceKitTests", ["ServiceKit"]),
+        tests("CellProtocolTests", ["CellProtocol", "CloudModel", "MessageBus", "Primitives"]),
         tests(
             "DeployerTests",
             [
