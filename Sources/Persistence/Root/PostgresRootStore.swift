@@ -20,7 +20,7 @@ package struct PostgresRootStore: Sendable {
         self.ports = ports
     }
 
-    static func nudge(_ kind: RootChange) -> Statement {
+    static func nudge(_ kind: DirectoryChange) -> Statement {
         let payload =
             switch kind {
             case .buildRequests: "build-requests"
@@ -106,10 +106,10 @@ extension PostgresRootStore {
         ])
     }
 
-    package func changes() -> some AsyncSequence<RootChange, Never> & Sendable {
+    package func changes() -> some AsyncSequence<DirectoryChange, Never> & Sendable {
         pool.listen(channel: Self.channel).map { element in
             switch element {
-            case .listening, .reconnected: RootChange.unknown
+            case .listening, .reconnected: DirectoryChange.unknown
             case .notification(let notification):
                 switch notification.payload {
                 case "build-requests": .buildRequests
