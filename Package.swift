@@ -94,7 +94,7 @@ let package = Package(
         module("Primitives", []),
         module(
             "ServiceKit",
-            ["CMalloc", "Primitives", logging, metrics, lifecycle, unixSignals, nioCore, nioPosix, nioHTTP1]),
+            ["CMalloc", "Primitives", crypto, logging, metrics, lifecycle, unixSignals, nioCore, nioPosix, nioHTTP1]),
         module("CloudModel", ["Primitives"]),
         module("SagaEngine", ["Primitives"]),
         module("PlacementCore", ["CloudModel", "Primitives"]),
@@ -302,6 +302,7 @@ let package = Package(
         tests("TopologyTests", ["Topology", "CloudModel", "Primitives"]),
         tests("PrimitivesTests", ["Primitives"]),
         tests("ServiceKitTests", ["ServiceKit"]),
+        tests("CellProtocolTests", ["CellProtocol", "CloudModel", "MessageBus", "Primitives"]),
         tests(
             "DeployerTests",
             [
