@@ -87,6 +87,7 @@ package final class SimulatedHosts: Sendable {
 
     /// The first beat of each host says what it has; the others come spread over the time between two.
     private func beat(_ some: ArraySlice<Host>, _ bus: any MessageBus) async {
+        guard await declareCell(bus) else { return }
         for host in some { await tell(host, isFull: true, bus) }
         let pause = kind.beat / max(1, some.count)
         while !Task.isCancelled {
@@ -99,6 +100,25 @@ package final class SimulatedHosts: Sendable {
                 await tell(host, isFull: false, bus)
             }
         }
+    }
+
+    /// Who speaks before the conductor's queue is there speaks to nobody.
+    /// - Returns: false when cancelled.
+    private func declareCell(_ bus: any MessageBus) async -> Bool {
+        while !Task.isCancelled {
+            do {
+                try await bus.declare(.cell)
+                return true
+            } catch {
+                logger.debug("a simulated cell's broker is away", metadata: ["error": "\(error)"])
+            }
+            do {
+                try await clock.sleep(for: Self.retryDelay)
+            } catch {
+                return false
+            }
+        }
+        return false
     }
 
     private func tell(_ host: Host, isFull: Bool, _ bus: any MessageBus) async {
