@@ -13,6 +13,11 @@ package enum CellSchemas {
         return applied
     }
 
+    /// Every schema, for the check that they only grow.
+    package static var all: [(name: String, migrations: [Migration])] {
+        (root + leaf).map { (name: $0.0, migrations: $0.1) }
+    }
+
     private static let root = [
         (IdentitySchema.name, IdentitySchema.migrations),
         (ImageSchema.name, ImageSchema.migrations),

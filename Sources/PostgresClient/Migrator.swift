@@ -1,9 +1,13 @@
 /// One numbered change of a schema. Numbers begin at 1 and have no gaps; a migration that was released never changes.
 package struct Migration: Sendable, Equatable {
     package let number: Int
+    /// One that begins with ``breaks`` says that programs of the release before can't use what it leaves.
     package let name: String
     /// One command each, run in order in one transaction. Unqualified names are of the schema that is migrated.
     package let statements: [String]
+
+    /// Every other migration only adds, so that a program that does not know it goes on, see ``SchemaGrowth``.
+    package static let breaks = "breaks: "
 
     package init(number: Int, name: String, statements: [String]) {
         self.number = number
@@ -12,7 +16,7 @@ package struct Migration: Sendable, Equatable {
     }
 
     /// FNV-1a over the statements, to notice an edit of what was applied already.
-    var checksum: String {
+    package var checksum: String {
         var hash: UInt64 = 0xcbf2_9ce4_8422_2325
         for statement in statements {
             for byte in statement.utf8 + [0] {
@@ -27,7 +31,7 @@ package struct Migration: Sendable, Equatable {
 
 /// Why a schema was not migrated. The database is as it was before the migration that failed.
 package enum MigrationError: Error, Equatable, Sendable {
-    /// The database was migrated by a newer binary than this one.
+    /// The database was migrated by a newer binary than this one, in a way that this one can't use.
     case newerSchema(schema: String, found: Int, known: Int)
     /// A migration that was applied has been edited since.
     case changed(schema: String, number: Int, name: String)
@@ -61,6 +65,7 @@ package struct Migrator: Sendable {
 
     private struct Applied {
         let number: Int
+        let name: String
         let checksum: String
     }
 
@@ -101,8 +106,10 @@ package struct Migrator: Sendable {
     private func check(
         _ applied: [Applied], _ migrations: [Migration], _ schema: String
     ) throws(MigrationError) -> Int {
-        if let newest = applied.last, newest.number > migrations.count {
-            throw .newerSchema(schema: schema, found: newest.number, known: migrations.count)
+        // Migrations of a newer release that only add are nothing to this one: both run side by side during an upgrade,
+        // and an upgrade that is rolled back leaves them.
+        if let newer = applied.last(where: { $0.number > migrations.count && $0.name.hasPrefix(Migration.breaks) }) {
+            throw .newerSchema(schema: schema, found: newer.number, known: migrations.count)
         }
         for (migration, row) in zip(migrations, applied)
         where migration.number != row.number || migration.checksum != row.checksum {
@@ -145,7 +152,7 @@ package struct Migrator: Sendable {
     }
 
     private static func selectApplied(_ schema: String) -> Statement {
-        Statement(raw: "select number, checksum from \(qualified(schema)) order by number").once
+        Statement(raw: "select number, name, checksum from \(qualified(schema)) order by number").once
     }
 
     /// The lock comes first, so that only one process at a time creates the schema and the table.
@@ -167,7 +174,10 @@ package struct Migrator: Sendable {
 
     private static func decode(_ rows: Rows) throws(PostgresError) -> [Applied] {
         var applied: [Applied] = []
-        for row in rows { applied.append(Applied(number: try row.get("number"), checksum: try row.get("checksum"))) }
+        for row in rows {
+            applied.append(
+                Applied(number: try row.get("number"), name: try row.get("name"), checksum: try row.get("checksum")))
+        }
         return applied
     }
 }

@@ -10,13 +10,16 @@ import UnixSignals
 
 /// What every service process has around it: log, metrics, health, signals. Made once, in an executable's `main`.
 package struct ProcessShell: Sendable {
-    package static let version = "0.1.0"
+    /// The release, as commands say it.
+    package static let version = ExecutableVersion.release
     /// A process ends this long after SIGTERM at the latest.
     package static let gracePeriod: Duration = .seconds(10)
 
     package let logger: Logger
     package let metrics: PrometheusRegistry
     package let health: HealthRegistry
+    /// The release and the executable, as the process tells its parent: ``ExecutableVersion``.
+    package let version: String
 
     /// Sets up logging and metrics for the process. `CELLWRIGHT_LOG_LEVEL` chooses the level (default info).
     /// - Parameter fixed: what every log line carries, such as `cell`.
@@ -33,6 +36,7 @@ package struct ProcessShell: Sendable {
         metrics = PrometheusRegistry()
         MetricsSystem.bootstrap(metrics)
         health = HealthRegistry()
+        version = ExecutableVersion.current()
         logger = Logger(label: service)
         // A peer that closed its socket is an error on that call, never the end of the process.
         signal(SIGPIPE, SIG_IGN)
@@ -43,7 +47,7 @@ package struct ProcessShell: Sendable {
 
     /// Runs services until one fails or SIGTERM or SIGINT comes; then all end gracefully, in reverse order.
     package func run(_ services: [any Service]) async throws {
-        logger.notice("starting", metadata: ["version": .string(Self.version)])
+        logger.notice("starting", metadata: ["version": .string(version)])
         var configuration = ServiceGroupConfiguration(
             services: ([MemoryKeeper(clock: ContinuousClock())] + services).map {
                 .init(

@@ -53,7 +53,7 @@ struct DeploymentEndToEndTests {
             rabbitmqctl -q clear_permissions -p cellwright_north host.north-1
             rabbitmqctl -q delete_vhost cellwright_root
             chmod 644 /etc/cellwright/secrets/token-key; echo >> /etc/cellwright/api.json
-            rm /usr/lib/cellwright/bin/cellwright-conductor
+            rm /usr/lib/cellwright/process/cellwright-conductor-*
             echo > /etc/cellwright/stray
             """)
         var survey = try await deployment.survey()

@@ -41,8 +41,8 @@ struct LeafCell: Sendable {
         return settings
     }
 
-    static var leafSettings: LeafSettings {
-        var settings = LeafSettings()
+    static var leafSettings: ChildSettings {
+        var settings = ChildSettings()
         settings.heartbeatInterval = .milliseconds(50)
         settings.publishInterval = .milliseconds(50)
         return settings
@@ -55,7 +55,7 @@ struct LeafCell: Sendable {
             wallClock: wallClock, ids: SystemIDSource(), settings: Self.conductorSettings, logger: quiet)
     }
 
-    func supervisor(_ name: String = "s1", settings: LeafSettings = leafSettings) throws -> LeafSupervisor {
+    func supervisor(_ name: String = "s1", settings: ChildSettings = leafSettings) throws -> LeafSupervisor {
         LeafSupervisor(
             cell: testCell, name: name, version: "test", hosts: hosts.map(\.name), store: store,
             bus: try broker.connect(.control), clock: ContinuousClock(), wallClock: wallClock, ids: SystemIDSource(),

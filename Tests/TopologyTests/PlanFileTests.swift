@@ -74,7 +74,7 @@ struct PlanFileTests {
         #expect(try moves(other).contains("the topology is another"))
         var inputs = SampleWorld.inputs
         inputs.binaries["cellwright-compute"] = "d2"
-        let binary = "file@north-3:/usr/lib/cellwright/bin/cellwright-compute"
+        let binary = "file@north-3:/usr/lib/cellwright/process/cellwright-compute"
         #expect(
             try moves(nil, try DesiredState(edited, inputs: inputs)).contains("\(binary) is wanted otherwise"))
     }

@@ -41,7 +41,7 @@ extension ActionPerformer {
         guard let process = supervisors.first(where: { hosts.connections[$0.host] != nil }) ?? supervisors.first
         else { throw RemovalFailure(what: id.removalSubject) }
         try await tool(
-            .supervisor, ["cell", "remove", path.description], on: process.host,
+            ["cell", "remove", path.description], on: process.host,
             configuration: process.configurationPath, input: nil, what: "unmap cell \(path)")
     }
 

@@ -20,6 +20,9 @@ struct ActionPerformer: Sendable {
     let binaries: BinaryCache
     let layout: ProcessLayout
     let bootstrapOrder: Bulkhead
+    let executableOrder = ExecutableOrder()
+    /// How long a process has to answer with a new executable, unless it ends before; `nil` outside of upgrades.
+    var upgradeGateSeconds: Int?
 
     init(
         settings: DeploymentSettings, hosts: HostPool, access: ServerAccess, secrets: SecretStore,
@@ -43,7 +46,7 @@ struct ActionPerformer: Sendable {
         case .cellMapping(let mapping): try await map(mapping, passwords: [try secrets.value(mapping.password)])
         case .hostQueue(let host, let path, let computeHost):
             try await tool(
-                .supervisor, ["host", "put"], on: host, configuration: path,
+                ["host", "put"], on: host, configuration: path,
                 input: .object(["name": .string(computeHost.text)]), what: "declare a host's queue")
         case .project, .user, .flavor, .network:
             try await bootstrapOrder.run { try await bootstrap(specification) }
@@ -80,15 +83,25 @@ struct ActionPerformer: Sendable {
         case .text(let text): content = Data(text.utf8)
         case .secret(let name): content = Data((try secrets.value(name).reveal() + "\n").utf8)
         case .binary(let name):
-            let binary = try await binaries.binary(name)
-            try await host.upload(
-                compressed: binary.compressed, digest: binary.digest, to: file.path, mode: file.mode,
-                owner: file.owner)
-            return
+            return try await put(try await binaries.binary(name), at: file, on: host)
         }
         try await host.check(
             "write \(file.path)",
             HostScript.file(path: file.path, mode: file.mode, owner: file.owner, content: content))
+    }
+
+    /// Under another name, or from a package, the executable may be there already.
+    private func put(
+        _ binary: BinaryCache.Binary, at file: ResourceSpecification.File, on host: any HostConnection
+    ) async throws {
+        try await executableOrder.run(host: host.name, digest: binary.digest) {
+            let script = HostScript.linkExecutable(
+                to: file.path, digest: binary.digest, bytes: binary.bytes, mode: file.mode, owner: file.owner)
+            if try await host.check("link \(file.path)", script).trimmed == HostScript.linked { return }
+            try await host.upload(
+                compressed: binary.compressed, digest: binary.digest, to: file.path, mode: file.mode,
+                owner: file.owner)
+        }
     }
 
     private func wait(
@@ -96,7 +109,10 @@ struct ActionPerformer: Sendable {
     ) async throws {
         let what = "wait for \(unit)"
         let timeout = Duration.seconds(Self.gateSeconds + 30)
-        let result = try await host.run(HostScript.gate(endpoint, seconds: Self.gateSeconds), timeout: timeout)
+        let script =
+            upgradeGateSeconds.map { UpgradeScript.gate(endpoint, unit: unit, seconds: $0) }
+            ?? HostScript.gate(endpoint, seconds: Self.gateSeconds)
+        let result = try await host.run(script, timeout: timeout)
         if result.status == 0 { return }
         let log = try await host.run(
             HostScript.log(of: unit, lines: Self.gateLogLines), timeout: .seconds(10)
@@ -117,7 +133,7 @@ struct ActionPerformer: Sendable {
             try await connection.check("make database \(name)", script.makeDatabase(name, owner: owner))
         case .schema(let host, let path, let server, let name, let digest):
             try await tool(
-                .supervisor, ["migrate"], on: host, configuration: path, input: nil,
+                ["migrate"], on: host, configuration: path, input: nil,
                 what: "bring the schema of \(name) up to date", timeout: Self.migrateTimeout)
             let (connection, script) = try access.database(server)
             try await connection.check("note the migration", script.noteMigration(name, by: digest))
@@ -192,13 +208,14 @@ struct ActionPerformer: Sendable {
 
     // MARK: Services
 
-    /// Runs one of our executables' commands on a host, as the service's own account, with JSON on standard input.
+    /// Runs a command of a process's executable on its host, as the service's own account, with JSON on standard input.
     @discardableResult
     func tool(
-        _ kind: ProcessLayout.Kind, _ arguments: [String], on host: HostName, configuration: String,
+        _ arguments: [String], on host: HostName, configuration: String,
         input: JSONValue?, what: String, timeout: Duration = .seconds(60)
     ) async throws -> String {
-        let words = ["\(ProcessLayout.Paths.binaries)/\(kind.binary)"] + arguments + ["--config", configuration]
+        let executable = ProcessLayout.binaryPath(configurationPath: configuration)
+        let words = [executable] + arguments + ["--config", configuration]
         let call = "cd /; runuser -u \(ProcessLayout.serviceAccount) -- \(HostScript.words(words))"
         guard let input else { return try await hosts.connection(host).check(what, call, timeout: timeout) }
         let encoder = JSONEncoder()
@@ -213,7 +230,7 @@ struct ActionPerformer: Sendable {
         let bus = mapping.bus
         guard let password = passwords.first else { return }
         try await tool(
-            .supervisor, ["cell", "put"], on: mapping.host, configuration: mapping.parentConfigurationPath,
+            ["cell", "put"], on: mapping.host, configuration: mapping.parentConfigurationPath,
             input: .object([
                 "path": .string(mapping.child.description), "name": .string(mapping.child.name),
                 "bus": .object([
@@ -240,7 +257,7 @@ struct ActionPerformer: Sendable {
         guard let process = layout.processes.first(where: { $0.kind == .api }) else { return }
         let data = try JSONEncoder().encode(document)
         try await tool(
-            .api, ["bootstrap"], on: process.host, configuration: process.configurationPath,
+            ["bootstrap"], on: process.host, configuration: process.configurationPath,
             input: try JSONDecoder().decode(JSONValue.self, from: data), what: "bootstrap")
         if case .project(let project) = specification { try await limit(project) }
     }

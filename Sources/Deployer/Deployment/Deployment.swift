@@ -49,13 +49,14 @@ package struct Deployment: Sendable {
 
     func execute(
         _ actions: [PlanAction], hosts: HostPool, stop: StopRequest,
-        limits: ActionGraph.Limits = ActionGraph.Limits(), faults: FaultPoints = .none
+        limits: ActionGraph.Limits = ActionGraph.Limits(), faults: FaultPoints = .none,
+        performer own: ActionPerformer? = nil
     ) async throws -> PlanExecutor.Report {
         let journal = try Journal(path: settings.journalPath)
         let executor = PlanExecutor(
             journal: journal, run: ids.uuid().uuidString.lowercased(), reporter: reporter, wallClock: wallClock,
             stop: stop, limits: limits, faults: faults)
-        let performer = performer(hosts)
+        let performer = own ?? performer(hosts)
         return try await executor.execute(actions) { try await performer.perform($0) }
     }
 

@@ -10,8 +10,8 @@ struct HostProbe: Sendable {
     /// Folders of ours; what is in them is ours, too.
     static let folders = [
         ProcessLayout.Paths.configuration, ProcessLayout.Paths.secrets, ProcessLayout.Paths.certificates,
-        "/usr/lib/cellwright",
-        ProcessLayout.Paths.binaries, ProcessLayout.Paths.state, ProcessLayout.Paths.images,
+        "/usr/lib/cellwright", ProcessLayout.Paths.executables, ProcessLayout.Paths.previous,
+        ProcessLayout.Paths.state, ProcessLayout.Paths.images,
         ProcessLayout.Paths.computeState,
     ]
 
@@ -46,12 +46,14 @@ struct HostProbe: Sendable {
         marked=$(grep -l -s \(ShellQuoting.quoted(Self.marker)) \(Self.foreignPlaces.joined(separator: " ")) || true)
         case "$marked" in *\(Self.brokerSettings)*) if [ -e \(Self.brokerPlugins) ]; then
           marked="$marked \(Self.brokerPlugins)"; fi;; esac
-        files="\(HostScript.words(names(.file))) $(find \(ProcessLayout.Paths.configuration) /usr/lib/cellwright -type f \
-        2>/dev/null || true) $(echo \(ProcessLayout.Paths.units)/cellwright-*.service) $marked"
+        files="\(HostScript.words(names(.file))) $(find \(ProcessLayout.Paths.configuration) \
+        \(ProcessLayout.Paths.executables) \(ProcessLayout.Paths.previous) -type f 2>/dev/null || true) $(echo \(ProcessLayout.Paths.units)/cellwright-*.service) $marked"
         folders="\(HostScript.words(names(.directory))) \(HostScript.words(Self.folders))"
         for f in $marked; do case $f in *.service.d/cellwright.conf) folders="$folders ${f%/*}";; esac; done
         stat -c 'path\t%n\t%F\t%a\t%U\t%G\t%Z' -- $(printf '%s\\n' $files $folders | sort -u) 2>/dev/null || true
-        sha256sum -- $(printf '%s\\n' $files | sort -u) 2>/dev/null | sed 's/^/digest\t/' || true
+        inodes=$(stat -c '%d:%i %n' -- $(printf '%s\\n' $files | sort -u) 2>/dev/null || true)
+        sha256sum -- $(awk '!seen[$1]++ {print $2}' <<<"$inodes") 2>/dev/null </dev/null | sed 's/^/digest\t/' || true
+        awk 'seen[$1] {print "same\t" seen[$1] "\t" $2; next} {seen[$1] = $2}' <<<"$inodes"
         units=$(printf '%s\\n' \(HostScript.words(names(.unit))) $(cd \(ProcessLayout.Paths.units) && echo cellwright-*.service) \
         $(systemctl list-units --all --plain --no-legend 'cellwright-*.service' | awk '{print $1}') | sort -u)
         \(Self.unitsPart)
@@ -143,6 +145,7 @@ struct HostProbeParser {
         case ("account", 3): set(.account, fields[1], ["home": fields[2]])
         case ("path", 7): path(fields)
         case ("digest", 2): digest(fields[1])
+        case ("same", 3): same(fields[1], fields[2])
         case ("unit", 2...): unit(fields)
         case ("gate", 3): set(.gate, fields[1], ["answers": fields[2] == "200" ? "yes" : "no"])
         case ("end", 1): isComplete = true
@@ -197,6 +200,12 @@ struct HostProbeParser {
     private mutating func digest(_ text: String) {
         guard text.utf8.count > 66 else { return }
         set(.file, String(text.dropFirst(66)), ["content": String(text.prefix(64))])
+    }
+
+    /// Another name of a file whose digest is known by now.
+    private mutating func same(_ path: String, _ other: String) {
+        guard case .present(let known) = observations[.init(.file, host: host, name: path)] else { return }
+        if let content = known["content"] { set(.file, other, ["content": content]) }
     }
 
     private mutating func unit(_ fields: [String]) {

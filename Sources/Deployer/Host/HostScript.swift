@@ -78,6 +78,28 @@ enum HostScript {
             """
     }
 
+    static let linked = "linked"
+
+    /// Gives an executable that the host has under another name, or from a package, this name as well, and says
+    /// ``linked``. Says nothing when it has none.
+    static func linkExecutable(to path: String, digest: String, bytes: Int, mode: String, owner: String) -> String {
+        let target = ShellQuoting.quoted(path)
+        return """
+            t=$(mktemp -u \(target).XXXXXX)
+            trap 'rm -f "$t"' EXIT
+            for f in \(ProcessLayout.Paths.executables)/* \(ProcessLayout.Paths.packaged)/*; do
+              if [ "$(stat -c '%s 0%a %U:%G' "$f" 2>/dev/null || true)" != '\(bytes) \(mode) \(owner):\(owner)' ] ||
+                [ "$f" -ef \(target) ]; then continue; fi
+              if printf '%s  %s\\n' \(ShellQuoting.quoted(digest)) "$f" | sha256sum --check --status; then
+                ln "$f" "$t"
+                mv -f "$t" \(target)
+                echo \(linked)
+                exit 0
+              fi
+            done
+            """
+    }
+
     static let keptSuffix = ".before-cellwright"
 
     static func removeFile(_ path: String) -> String {
@@ -187,12 +209,13 @@ enum HostScript {
     static func gate(_ endpoint: ProcessConfiguration.Endpoint, seconds: Int) -> String {
         """
         last=
-        for i in $(seq \(seconds * 5)); do
+        end=$((SECONDS + \(seconds)))
+        while [ $SECONDS -lt $end ]; do
           last=$(curl --silent --show-error --max-time 2 --output /dev/null --write-out '%{http_code}' \
         \(healthArguments(endpoint)) 2>&1) && [ "$last" = 200 ] && exit 0
           sleep 0.2
         done
-        echo "no healthy answer from \(healthURL(endpoint)): $last" >&2
+        echo "no healthy answer from \(healthURL(endpoint)) within \(seconds) s: $last" >&2
         exit 1
         """
     }

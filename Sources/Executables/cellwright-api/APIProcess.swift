@@ -74,9 +74,9 @@ struct APIProcess {
         let janitor = ImageJanitor(
             repository: images, store: imageStore, wallClock: SystemWallClock(), clock: ContinuousClock(),
             logger: shell.logger)
-        try await shell.run([
-            revocations, janitor, CellFeed(store: root, router: router, logger: shell.logger), server,
-        ])
+        let cells = CellFeed(store: root, router: router, logger: shell.logger)
+        let whenReady = WhenReady(service: server) { identity.authority.isReady && cells.isRead.isSo }
+        try await shell.run([revocations, janitor, cells, whenReady])
         await router.update([])
         await pool.close()
     }

@@ -12,6 +12,8 @@ struct CellFeed: Service {
     let store: PostgresRootStore
     let router: ChildRouter
     let logger: Logger
+    /// Whether the router knows the cells.
+    let isRead = Happened()
     private let nudge = Nudge()
 
     init(store: PostgresRootStore, router: ChildRouter, logger: Logger) {
@@ -36,6 +38,7 @@ struct CellFeed: Service {
                     while !Task.isCancelled {
                         do {
                             await router.update(try await store.cells())
+                            isRead.note()
                         } catch {
                             logger.warning("cell mappings can't be read", metadata: ["error": "\(ErrorChain(error))"])
                         }

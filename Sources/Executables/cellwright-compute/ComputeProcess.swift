@@ -75,6 +75,6 @@ struct ComputeProcess {
             hypervisorType: found.virtType == "qemu" ? "QEMU" : found.virtType, hypervisorVersion: found.version,
             hypervisorHostname: settings.host, hostIP: HostAddress.towards(settings.bus.host) ?? "127.0.0.1",
             cpuArchitecture: found.architecture, cpuModel: found.cpuModel,
-            reservedMemoryMiB: isSimulated ? 0 : 512, agentVersion: ProcessShell.version)
+            reservedMemoryMiB: isSimulated ? 0 : 512, agentVersion: shell.version)
     }
 }

@@ -52,7 +52,7 @@ struct SupervisorProcess {
     ) -> LeafSupervisor {
         LeafSupervisor(
             cell: cell, name: "supervisor-" + ProcessInfo.processInfo.hostName,
-            version: ProcessShell.version, hosts: [], store: PostgresCellStore(pool: pool, cell: cell), bus: bus,
+            version: shell.version, hosts: [], store: PostgresCellStore(pool: pool, cell: cell), bus: bus,
             clock: ContinuousClock(), wallClock: SystemWallClock(), ids: SystemIDSource(), logger: shell.logger)
     }
 }

@@ -89,6 +89,8 @@ private func exitCode(of error: any Error) -> ExitCode {
     case let failure as ApplyFailure: failure.isPartial ? .partial : .failed
     case let failure as CellsFailure: failure.exitCode
     case is RetirementFailure: .partial
+    case is UpgradeStages.Refusal: .refused
+    case let failure as UpgradeFailure: failure.exitCode
     default: .failed
     }
 }

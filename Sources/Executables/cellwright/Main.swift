@@ -14,7 +14,7 @@ struct Cellwright: AsyncParsableCommand {
         subcommands: [
             ValidateCommand.self, GraphCommand.self, PlanCommand.self, ApplyCommand.self, StatusCommand.self,
             DestroyCommand.self, CellCommand.self, HostCommand.self, ServerCommand.self, LogsCommand.self,
-            DoctorCommand.self, RotateCommand.self,
-            LabCommand.self, DevCommand.self,
+            DoctorCommand.self, RotateCommand.self, LabCommand.self, DevCommand.self, SimulateCommand.self,
+            UpgradeCommand.self,
         ])
 }

@@ -42,6 +42,8 @@ package struct HTTPServer: Service {
     private static let headerLimit = 32 * 1024
 
     private let application: Application<APIResponder>
+    private let configuration: HTTPServerConfiguration
+    private let handedOver: @Sendable (ListeningSocket) throws -> HandedOverServer
     private let drainLimit: Duration
     private let clock: any Clock<Duration>
 
@@ -71,6 +73,13 @@ package struct HTTPServer: Service {
                 if let port = channel.localAddress?.port { await onRunning(port) }
             },
             logger: logger)
+        self.configuration = configuration
+        handedOver = { socket in
+            HandedOverServer(
+                socket: socket, responder: responder, channel: channel,
+                certificate: try configuration.certificateFile.map { try ServerCertificate(path: $0) },
+                connectionLimit: configuration.connectionLimit, logger: logger, onRunning: onRunning)
+        }
         drainLimit = configuration.drainLimit
         self.clock = clock
     }
@@ -80,8 +89,11 @@ package struct HTTPServer: Service {
 
     package func run() async throws {
         let limit = drainLimit
+        let kept = try ListeningSocket.open(host: configuration.host, port: configuration.port).map(handedOver)
         try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask { try await application.run() }
+            group.addTask {
+                if let kept { try await kept.run() } else { try await application.run() }
+            }
             group.addTask {
                 try await gracefulShutdown()
                 try await clock.sleep(for: limit)

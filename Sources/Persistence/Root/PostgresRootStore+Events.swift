@@ -60,7 +60,17 @@ extension PostgresRootStore: RootStore {
             let fresh = events.drop { $0.sequence <= applied }
             guard let first = fresh.first else { return applied }
             guard first.sequence == applied + 1 else { return applied }
-            for event in fresh { try await apply(event.event, from: cell, now: now, in: transaction) }
+            var hosts: [HostRecord] = []
+            for event in fresh {
+                // Hosts that joined one after the other, as all of a new cell do, are written together.
+                if case .hostChanged(let host) = event.event {
+                    hosts.append(host)
+                    continue
+                }
+                try await apply(&hosts, from: cell, in: transaction)
+                try await apply(event.event, from: cell, now: now, in: transaction)
+            }
+            try await apply(&hosts, from: cell, in: transaction)
             try await transaction.execute(
                 "update directory.cells set last_sequence = \(newest) where path = \(cell.description)")
             return newest
@@ -79,8 +89,17 @@ extension PostgresRootStore: RootStore {
         case .instanceDeleted(let deletion):
             let holder: String? = try await holder(of: deletion.id, in: transaction)
             if holder == nil || holder == cell.description { try await finish(deletion.id, now: now, in: transaction) }
-        case .hostChanged(let host): try await apply(host, from: cell, in: transaction)
+        case .hostChanged(let host): try await apply([host], from: cell, in: transaction)
         }
+    }
+
+    /// Those gathered so far; then there are none.
+    private func apply(
+        _ hosts: inout [HostRecord], from cell: CellPath, in transaction: PostgresTransaction
+    ) async throws {
+        guard !hosts.isEmpty else { return }
+        try await apply(hosts, from: cell, in: transaction)
+        hosts = []
     }
 
     private func apply(

@@ -14,13 +14,15 @@ package struct PostgresRootStore: Sendable {
 
     let pool: PostgresPool
     let ports: PortLedger
+    /// What the scheduler of this process plans with; read on its first placement.
+    let picture = PlacementPicture()
 
     package init(pool: PostgresPool, ports: PortLedger) {
         self.pool = pool
         self.ports = ports
     }
 
-    static func nudge(_ kind: RootChange) -> Statement {
+    static func nudge(_ kind: DirectoryChange) -> Statement {
         let payload =
             switch kind {
             case .buildRequests: "build-requests"
@@ -106,10 +108,10 @@ extension PostgresRootStore {
         ])
     }
 
-    package func changes() -> some AsyncSequence<RootChange, Never> & Sendable {
+    package func changes() -> some AsyncSequence<DirectoryChange, Never> & Sendable {
         pool.listen(channel: Self.channel).map { element in
             switch element {
-            case .listening, .reconnected: RootChange.unknown
+            case .listening, .reconnected: DirectoryChange.unknown
             case .notification(let notification):
                 switch notification.payload {
                 case "build-requests": .buildRequests

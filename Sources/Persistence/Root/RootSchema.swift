@@ -13,6 +13,7 @@ package enum RootSchema {
         Migration(number: 3, name: "build requests and outbox", statements: buildRequests),
         Migration(number: 4, name: "placement orders", statements: placementOrders),
         Migration(number: 5, name: "uses, gaps of the directory, its indexes", statements: completeness),
+        Migration(number: 6, name: "changes of placement", statements: placementChanges),
     ]
 
     private static let directory = [

@@ -3,7 +3,10 @@
 /// Decisions are pure closures: the store locks what the scope names, hands over a snapshot, and writes what the closure
 /// decided, all in one transaction. The closure may run again when the database asks for a repeat. A server's row lock
 /// orders everything that happens to the server and its sagas.
-package protocol CellStore: ServerStore, HostStore, OutboxStore, DutyStore {}
+package protocol CellStore: ServerStore, HostStore, ChildStore {}
+
+/// What every cell with a parent keeps, leaf or branch: its events upward, and who does what.
+package protocol ChildStore: OutboxStore, DutyStore {}
 
 package enum CellStoreError: Error, Sendable, Equatable, CustomStringConvertible {
     /// The database can't be reached, is too slow or refuses for now: the same again may work.

@@ -20,12 +20,12 @@ final class HostQuestions: Sendable {
         let answer: AsyncStream<AgentAnswer.Answer>.Continuation
     }
 
-    private let parts: LeafParts
+    private let parts: CellParts
     /// One word of a routing key.
     private let asker: String
     private let waiters = Mutex<[UUID: Waiter]>([:])
 
-    init(parts: LeafParts) {
+    init(parts: CellParts) {
         self.parts = parts
         asker = "s" + parts.ids.uuid().uuidString.lowercased().filter { $0 != "-" }
     }

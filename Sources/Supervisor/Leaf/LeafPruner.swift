@@ -8,7 +8,8 @@ struct LeafPruner: Sendable {
     /// Rows that go in one transaction.
     static let batch = 500
 
-    let parts: LeafParts
+    let parts: CellParts
+    let store: any CellStore
 
     func run() async {
         while await parts.pause(parts.settings.pruneInterval) {
@@ -21,13 +22,13 @@ struct LeafPruner: Sendable {
     }
 
     private func prune() async throws(CellStoreError) {
-        guard try await parts.store.takeDuty(.pruner, owner: parts.name, for: parts.settings.pruneInterval) else {
+        guard try await store.takeDuty(.pruner, owner: parts.name, for: parts.settings.pruneInterval) else {
             return
         }
         let now = parts.wallClock.now()
         let eventBound = now - parts.settings.eventRetention.timeInterval
-        while try await parts.store.pruneEvents(before: eventBound, limit: Self.batch) == Self.batch {}
+        while try await store.pruneEvents(before: eventBound, limit: Self.batch) == Self.batch {}
         let serverBound = now - parts.settings.deletedRetention.timeInterval
-        while try await parts.store.pruneServers(endedBefore: serverBound, limit: Self.batch) == Self.batch {}
+        while try await store.pruneServers(endedBefore: serverBound, limit: Self.batch) == Self.batch {}
     }
 }

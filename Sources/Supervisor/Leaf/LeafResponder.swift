@@ -9,61 +9,33 @@ import ServerViews
 
 /// Answers the cell protocol from the cell's own database. What changes something is durable before it is answered.
 struct LeafResponder: Sendable {
-    let parts: LeafParts
+    let parts: CellParts
+    let store: any CellStore
     let questions: HostQuestions
 
     /// Never fails: what can't be done is answered with a ``CellFailure``.
     func answer(_ envelope: Envelope) async -> Envelope {
-        do {
-            return try await respond(envelope)
-        } catch {
-            let message = "\(ErrorChain(error))"
-            parts.logger.warning(
-                "a call failed",
-                metadata: [
-                    "bus.kind": "\(envelope.kind)", "request.id": "\(envelope.requestID)", "error": "\(message)",
-                ])
-            return failure(envelope, message)
-        }
-    }
-
-    private func failure(_ envelope: Envelope, _ message: String) -> Envelope {
-        do {
-            return try CellCall.failure(
-                to: envelope, message, messageID: parts.ids.uuid(), sender: parts.sender)
-        } catch {
-            // A text always encodes; the kind alone says enough.
-            return Envelope(
-                messageID: parts.ids.uuid(), requestID: envelope.requestID, sender: parts.sender,
-                kind: CellFailure.kind, body: Data())
-        }
+        await parts.answer(envelope) { try await respond($0) }
     }
 
     private func respond(_ envelope: Envelope) async throws -> Envelope {
         switch envelope.kind {
-        case BuildRequest.kind: try await reply(envelope, to: BuildRequest.self) { try await build($0, envelope) }
-        case GetRequest.kind: try await reply(envelope, to: GetRequest.self) { try await get($0) }
-        case ActRequest.kind: try await reply(envelope, to: ActRequest.self) { try await act($0, envelope) }
+        case BuildRequest.kind: try await parts.reply(envelope, to: BuildRequest.self) { try await build($0, envelope) }
+        case GetRequest.kind: try await parts.reply(envelope, to: GetRequest.self) { try await get($0) }
+        case ActRequest.kind: try await parts.reply(envelope, to: ActRequest.self) { try await act($0, envelope) }
         case ConsoleOutputRequest.kind:
-            try await reply(envelope, to: ConsoleOutputRequest.self) { try await console($0, envelope) }
-        case EventsRequest.kind: try await reply(envelope, to: EventsRequest.self) { try await events($0) }
+            try await parts.reply(envelope, to: ConsoleOutputRequest.self) { try await console($0, envelope) }
+        case EventsRequest.kind: try await parts.reply(envelope, to: EventsRequest.self) { try await events($0) }
         case HostsRequest.kind:
-            try await reply(envelope, to: HostsRequest.self) { _ in .init(hosts: try await parts.store.hosts()) }
-        case InventoryRequest.kind: try await reply(envelope, to: InventoryRequest.self) { try await inventory($0) }
+            try await parts.reply(envelope, to: HostsRequest.self) { _ in .init(hosts: try await store.hosts()) }
+        case InventoryRequest.kind:
+            try await parts.reply(envelope, to: InventoryRequest.self) { try await inventory($0) }
         case AuditRequest.kind:
-            try await reply(envelope, to: AuditRequest.self) { _ in try await parts.store.audit() }
-        case PingRequest.kind: try await reply(envelope, to: PingRequest.self) { _ in .init() }
-        case SetHostRequest.kind: try await reply(envelope, to: SetHostRequest.self) { try await setHost($0) }
-        default: failure(envelope, "this cell knows no request \(envelope.kind)")
+            try await parts.reply(envelope, to: AuditRequest.self) { _ in try await store.audit() }
+        case PingRequest.kind: try await parts.reply(envelope, to: PingRequest.self) { _ in .init() }
+        case SetHostRequest.kind: try await parts.reply(envelope, to: SetHostRequest.self) { try await setHost($0) }
+        default: parts.failure(envelope, "this cell knows no request \(envelope.kind)")
         }
-    }
-
-    private func reply<R: CellRequest>(
-        _ envelope: Envelope, to _: R.Type, _ body: (R) async throws -> R.Reply
-    ) async throws -> Envelope {
-        let request = try JSONDecoder().decode(R.self, from: envelope.body)
-        return try CellCall.reply(
-            to: envelope, as: R.self, try await body(request), messageID: parts.ids.uuid(), sender: parts.sender)
     }
 
     // MARK: Servers
@@ -76,7 +48,7 @@ struct LeafResponder: Sendable {
         let builds = request.builds.map { ($0, SagaID(parts.ids.uuid())) }
         let scope = CellScope(
             servers: builds.map(\.0.instance.id), hosts: Array(Set(builds.compactMap(\.0.instance.host))))
-        let reply = try await parts.store.transact(scope) { snapshot in
+        let reply = try await store.transact(scope) { snapshot in
             var plan = CellPlan(snapshot, now: now)
             var reply = BuildRequest.Reply(accepted: [], refused: [])
             for (build, sagaID) in builds {
@@ -103,7 +75,7 @@ struct LeafResponder: Sendable {
         }
         let view = ServerView(request.view)
         return GetRequest.Reply(
-            rows: try await parts.store.servers(request.ids).map { server in
+            rows: try await store.servers(request.ids).map { server in
                 .init(id: server.instance.id, version: server.instance.version, rendered: render(server, view))
             })
     }
@@ -122,7 +94,7 @@ struct LeafResponder: Sendable {
             sagaID: SagaID(parts.ids.uuid()))
         let now = parts.wallClock.now()
         let scope = CellScope(servers: [request.id], idempotencyKeys: [envelope.idempotencyKey])
-        let outcome = try await parts.store.transact(scope) { snapshot in
+        let outcome = try await store.transact(scope) { snapshot in
             var plan = CellPlan(snapshot, now: now)
             let outcome = plan.act(order)
             return CellDecision(plan.changes(), outcome)
@@ -138,14 +110,14 @@ struct LeafResponder: Sendable {
 
     private func render(_ instance: Instance, _ context: ServerViewContext?) async throws -> Data? {
         guard let context else { return nil }
-        let host = try await parts.store.servers([instance.id]).first?.host
+        let host = try await store.servers([instance.id]).first?.host
         return render(LocatedServer(instance: instance, host: host), ServerView(context))
     }
 
     private func console(
         _ request: ConsoleOutputRequest, _ envelope: Envelope
     ) async throws -> ConsoleOutputRequest.Reply {
-        guard let server = try await parts.store.servers([request.id]).first else { return .notFound }
+        guard let server = try await store.servers([request.id]).first else { return .notFound }
         if let caller = envelope.caller, !caller.isAdmin, caller.projectID != server.instance.projectID.text {
             return .notFound
         }
@@ -167,7 +139,7 @@ struct LeafResponder: Sendable {
     // MARK: Events and hosts
 
     private func inventory(_ request: InventoryRequest) async throws -> InventoryRequest.Reply {
-        let (servers, sequence) = try await parts.store.inventory(
+        let (servers, sequence) = try await store.inventory(
             after: request.after, limit: InventoryRequest.pageLimit)
         return InventoryRequest.Reply(
             servers: servers.map { InstanceSummary($0) }, sequence: sequence,
@@ -175,13 +147,13 @@ struct LeafResponder: Sendable {
     }
 
     private func events(_ request: EventsRequest) async throws -> EventsRequest.Reply {
-        let (events, newest) = try await parts.store.events(after: request.after, limit: EventsRequest.batchLimit)
+        let (events, newest) = try await store.events(after: request.after, limit: EventsRequest.batchLimit)
         return EventsRequest.Reply(events: events, newest: newest)
     }
 
     private func setHost(_ request: SetHostRequest) async throws -> SetHostRequest.Reply {
         let now = parts.wallClock.now()
-        let record = try await parts.store.changeHosts([request.host]) {
+        let record = try await store.changeHosts([request.host]) {
             HostPlan.set(request, known: $0, now: now)
         }
         guard let record else { return .notFound }

@@ -20,7 +20,7 @@ package struct LeafSupervisor: Service {
     private let clock: any Clock<Duration>
     private let wallClock: any WallClock
     private let ids: any IDSource
-    private let settings: LeafSettings
+    private let settings: ChildSettings
     private let logger: Logger
 
     /// - Parameters:
@@ -32,7 +32,7 @@ package struct LeafSupervisor: Service {
     package init(
         cell: CellPath, name: String, version: String, hosts: [HostName], store: any CellStore, bus: any MessageBus,
         clock: any Clock<Duration>, wallClock: any WallClock, ids: any IDSource,
-        settings: LeafSettings = LeafSettings(), logger: Logger
+        settings: ChildSettings = ChildSettings(), logger: Logger
     ) {
         self.cell = cell
         self.name = name
@@ -49,29 +49,21 @@ package struct LeafSupervisor: Service {
 
     /// Serves until cancelled or asked to stop gracefully; goes on by itself when database or broker come back.
     package func run() async throws {
-        let parts = LeafParts(
+        let parts = CellParts(
             cell: cell, name: name, sender: "supervisor@\(cell)", store: store, bus: bus, clock: clock,
             wallClock: wallClock, ids: ids, settings: settings, logger: logger)
         let questions = HostQuestions(parts: parts)
-        let responder = LeafResponder(parts: parts, questions: questions)
+        let responder = LeafResponder(parts: parts, store: store, questions: questions)
+        let child = ChildRole(parts: parts, version: version) { await responder.answer($0) }
         logger.notice("leaf supervisor starts", metadata: ["cell": "\(cell)", "supervisor": "\(name)"])
         await cancelWhenGracefulShutdown {
             await withTaskGroup(of: Void.self) { group in
                 group.addTask {
                     await parts.persistently("hosts' queues can't be made") { try await declareHosts() }
                 }
-                group.addTask {
-                    await parts.persistently("calls can't be received") {
-                        try await bus.declare(.cell)
-                        try await bus.serve(queue: CellTopology.supervisorQueue, concurrency: settings.concurrency) {
-                            await responder.answer($0)
-                        }
-                    }
-                }
+                group.addTask { await child.run() }
                 group.addTask { await questions.run() }
-                group.addTask { await LeafPublisher(parts: parts).run() }
-                group.addTask { await LeafHeartbeat(parts: parts, version: version).run() }
-                group.addTask { await LeafPruner(parts: parts).run() }
+                group.addTask { await LeafPruner(parts: parts, store: store).run() }
                 await group.waitForAll()
             }
         }

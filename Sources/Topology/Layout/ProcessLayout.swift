@@ -27,7 +27,9 @@ package struct ProcessLayout: Sendable, Equatable {
         package var certificate: Certificate?
 
         package var binary: String { kind.binary }
-        package var binaryPath: String { "\(Paths.binaries)/\(kind.binary)" }
+        /// Its own name of the executable: processes of one host share the file while they run the same version, and
+        /// each can be moved to another without the others.
+        package var binaryPath: String { ProcessLayout.binaryPath(configurationPath: configurationPath) }
     }
 
     package struct SecretFile: Sendable, Hashable {
@@ -99,8 +101,20 @@ package struct ProcessLayout: Sendable, Equatable {
         package static let state = "/var/lib/cellwright"
         package static let images = "/var/lib/cellwright/images"
         package static let computeState = "/var/lib/cellwright/compute"
-        package static let binaries = "/usr/lib/cellwright/bin"
+        /// Where Debian packages of ours put executables; the tool only reads there.
+        package static let packaged = "/usr/lib/cellwright/bin"
+        /// Executables by process.
+        package static let executables = "/usr/lib/cellwright/process"
+        /// What processes ran with before an upgrade that has not ended; on the same file system as ``executables``.
+        package static let previous = "/usr/lib/cellwright/previous"
         package static let units = "/etc/systemd/system"
+    }
+
+    /// The executable of the process that a configuration file is of: `.../supervisor-north.json` is read by
+    /// `.../cellwright-supervisor-north`.
+    package static func binaryPath(configurationPath path: String) -> String {
+        let name = path.split(separator: "/").last ?? ""
+        return "\(Paths.executables)/cellwright-\(name.prefix { $0 != "." })"
     }
 
     package static let serviceAccount = "cellwright"

@@ -29,7 +29,11 @@ enum UnitFile {
             "OOMScoreAdjust=-500",
         ]
         lines += process.kind == .compute ? computeConfinement : confinement
-        if process.kind == .api { lines.append("ReadWritePaths=\(ProcessLayout.Paths.state)") }
+        if process.kind == .api {
+            lines.append("ReadWritePaths=\(ProcessLayout.Paths.state)")
+            // systemd keeps the listening socket while the process is restarted: who connects meanwhile waits.
+            lines += ["NotifyAccess=main", "FileDescriptorStoreMax=1"]
+        }
         lines += ["", "[Install]", "WantedBy=multi-user.target", ""]
         return lines.joined(separator: "\n")
     }

@@ -30,7 +30,7 @@ extension DesiredStateBuilder {
         addDirectory(ProcessLayout.Paths.configuration, mode: "0755", owner: "root", on: host.name)
         addDirectory(ProcessLayout.Paths.secrets, mode: "0711", owner: "root", on: host.name)
         addDirectory("/usr/lib/cellwright", mode: "0755", owner: "root", on: host.name)
-        addDirectory(ProcessLayout.Paths.binaries, mode: "0755", owner: "root", on: host.name)
+        addDirectory(ProcessLayout.Paths.executables, mode: "0755", owner: "root", on: host.name)
         addDirectory(ProcessLayout.Paths.state, mode: "0755", owner: stateOwner, on: host.name)
         if roles.contains(.api) {
             addDirectory(ProcessLayout.Paths.images, mode: "0750", owner: account, on: host.name)

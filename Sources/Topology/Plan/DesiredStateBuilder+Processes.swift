@@ -9,7 +9,8 @@ extension DesiredStateBuilder {
         let configuration = try process.configuration.json()
         addFile(
             process.binaryPath, mode: "0755", owner: "root", .binary(process.binary), on: process.host,
-            after: [directoryID(ProcessLayout.Paths.binaries, process.host)])
+            after: [directoryID(ProcessLayout.Paths.executables, process.host)],
+            cell: process.cell)
         addFile(
             process.configurationPath, mode: "0644", owner: "root", .text(configuration),
             on: process.host, after: [directoryID(ProcessLayout.Paths.configuration, process.host)],

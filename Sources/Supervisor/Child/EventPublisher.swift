@@ -7,8 +7,8 @@ import ServerLifecycle
 
 /// Numbers the cell's events and sends them to the parent, in order, each confirmed before the next: one supervisor at a
 /// time does. Whoever takes the duty over sends what was not known to be published again; the parent drops repeats.
-struct LeafPublisher: Sendable {
-    let parts: LeafParts
+struct EventPublisher: Sendable {
+    let parts: CellParts
 
     private struct Duty {
         /// By this supervisor's clock, with half of the lease to spare.

@@ -6,17 +6,17 @@ import MessageBus
 import Primitives
 import ServerLifecycle
 
-/// What the parts of a leaf's supervisor share.
-struct LeafParts: Sendable {
+/// What the parts of a supervisor share that a cell with a parent needs, leaf or branch.
+struct CellParts: Sendable {
     let cell: CellPath
     let name: String
     let sender: String
-    let store: any CellStore
+    let store: any ChildStore
     let bus: any MessageBus
     let clock: any Clock<Duration>
     let wallClock: any WallClock
     let ids: any IDSource
-    let settings: LeafSettings
+    let settings: ChildSettings
     let logger: Logger
 
     /// Does it again, with a growing wait, until cancelled.

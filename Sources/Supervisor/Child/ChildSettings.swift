@@ -1,5 +1,5 @@
-/// Every interval and bound of a leaf's supervisor.
-package struct LeafSettings: Sendable, Equatable {
+/// Every interval and bound of a supervisor towards its parent, and of the cell's upkeep.
+package struct ChildSettings: Sendable, Equatable {
     /// How often the parent hears how the cell is.
     package var heartbeatInterval: Duration = .milliseconds(500)
     /// Requests of the cell protocol in hand at once.

@@ -25,7 +25,7 @@ struct ChildWatcher: Sendable {
 
     let cell: CellPath
     let bus: any MessageBus
-    let store: any RootStore
+    let store: any ParentStore
     let router: ChildRouter
     let health: Mutexed<ChildHealth>
     let lastSequence: Mutexed<Int64>
@@ -40,7 +40,7 @@ struct ChildWatcher: Sendable {
     private let lag: LagGauge
 
     init(
-        cell: CellPath, bus: any MessageBus, store: any RootStore, router: ChildRouter, health: ChildHealth,
+        cell: CellPath, bus: any MessageBus, store: any ParentStore, router: ChildRouter, health: ChildHealth,
         lastSequence: Int64, clock: any Clock<Duration>, wallClock: any WallClock, ids: any IDSource, logger: Logger,
         onUp: @escaping @Sendable () -> Void
     ) {

@@ -8,7 +8,7 @@ import ServerLifecycle
 /// Tells the parent twice a second how the cell is: unnumbered, never stored, worthless when late.
 ///
 /// Looking at the database and telling are two loops, so that a database that does not answer is told of in time.
-struct LeafHeartbeat: Sendable {
+struct HeartbeatTeller: Sendable {
     /// Seconds after which a heartbeat says nothing any more.
     static let lifetime: TimeInterval = 10
     /// A look at the database that takes longer than this counts as no answer (seconds).
@@ -26,16 +26,16 @@ struct LeafHeartbeat: Sendable {
         /// Whether the database answers, and how long it takes; nil while nothing is known.
         func state(at now: Date) -> (isUp: Bool, seconds: TimeInterval)? {
             let waited = beganAt.map { now.timeIntervalSince($0) } ?? 0
-            if waited > LeafHeartbeat.databaseLimit { return (false, waited) }
+            if waited > HeartbeatTeller.databaseLimit { return (false, waited) }
             return isUp.map { ($0, max(seconds, waited)) }
         }
     }
 
-    let parts: LeafParts
+    let parts: CellParts
     let version: String
     private let look = Mutexed(Look())
 
-    init(parts: LeafParts, version: String) {
+    init(parts: CellParts, version: String) {
         self.parts = parts
         self.version = version
     }

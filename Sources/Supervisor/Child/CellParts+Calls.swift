@@ -1,0 +1,42 @@
+import CellProtocol
+import FoundationEssentials
+import Logging
+import MessageBus
+import Primitives
+
+extension CellParts {
+    /// Never fails: what can't be done is answered with a ``CellFailure``.
+    func answer(_ envelope: Envelope, _ respond: (Envelope) async throws -> Envelope) async -> Envelope {
+        do {
+            return try await respond(envelope)
+        } catch {
+            let message = "\(ErrorChain(error))"
+            logger.warning(
+                "a call failed",
+                metadata: [
+                    "bus.kind": "\(envelope.kind)", "request.id": "\(envelope.requestID)", "error": "\(message)",
+                ])
+            return failure(envelope, message)
+        }
+    }
+
+    func failure(_ envelope: Envelope, _ message: String) -> Envelope {
+        do {
+            return try CellCall.failure(to: envelope, message, messageID: ids.uuid(), sender: sender)
+        } catch {
+            // A text always encodes; the kind alone says enough.
+            return Envelope(
+                messageID: ids.uuid(), requestID: envelope.requestID, sender: sender, kind: CellFailure.kind,
+                body: Data())
+        }
+    }
+
+    /// Reads a request and answers it with what `body` makes of it.
+    func reply<R: CellRequest>(
+        _ envelope: Envelope, to _: R.Type, _ body: (R) async throws -> R.Reply
+    ) async throws -> Envelope {
+        let request = try JSONDecoder().decode(R.self, from: envelope.body)
+        return try CellCall.reply(
+            to: envelope, as: R.self, try await body(request), messageID: ids.uuid(), sender: sender)
+    }
+}

@@ -1,0 +1,114 @@
+import CellProtocol
+import CloudModel
+import FoundationEssentials
+import Logging
+import Primitives
+import ServerLifecycle
+
+/// What the root and every branch do for their children: keep a connection to each, apply its events to the directory,
+/// know its health, and try again what does not answer.
+struct ParentRole: Sendable {
+    /// Without a nudge, the mappings are read this often.
+    static let pollInterval: Duration = .seconds(2)
+
+    let store: any ParentStore
+    let router: ChildRouter
+    let clock: any Clock<Duration>
+    let wallClock: any WallClock
+    let ids: any IDSource
+    let logger: Logger
+    /// Told when a child came back, so that what waits for it goes out at once.
+    let onUp: @Sendable () -> Void
+    private let cellNudge = Nudge()
+
+    init(
+        store: any ParentStore, router: ChildRouter, clock: any Clock<Duration>, wallClock: any WallClock,
+        ids: any IDSource, logger: Logger, onUp: @escaping @Sendable () -> Void
+    ) {
+        self.store = store
+        self.router = router
+        self.clock = clock
+        self.wallClock = wallClock
+        self.ids = ids
+        self.logger = logger
+        self.onUp = onUp
+    }
+
+    /// Until cancelled.
+    func run() async throws {
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await self.followCells() }
+            group.addTask { try await self.probeCells() }
+            defer { group.cancelAll() }
+            try await group.next()
+        }
+    }
+
+    /// Mappings may have changed.
+    func look() { cellNudge.signal() }
+
+    /// Cells that do not answer this process are tried by nobody else.
+    private func probeCells() async throws {
+        while !Task.isCancelled {
+            await router.probe()
+            try await clock.sleep(for: .milliseconds(250))
+        }
+    }
+
+    /// Watches every mapped cell; a new mapping is watched at once, a removed one no more.
+    private func followCells() async throws {
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            var watched: [CellPath: CellMapping.Endpoint] = [:]
+            var watchers: [CellPath: ChildWatcher] = [:]
+            var stops: [CellPath: Nudge] = [:]
+            while !Task.isCancelled {
+                do {
+                    let mappings = try await store.cells()
+                    await router.update(mappings)
+                    let wanted = Dictionary(uniqueKeysWithValues: mappings.map { ($0.path, $0.bus) })
+                    for (path, endpoint) in watched where wanted[path] != endpoint {
+                        stops.removeValue(forKey: path)?.signal()
+                        watched[path] = nil
+                        watchers[path] = nil
+                    }
+                    for mapping in mappings where watched[mapping.path] == nil {
+                        guard let watcher = watcher(for: mapping) else { continue }
+                        watched[mapping.path] = mapping.bus
+                        watchers[mapping.path] = watcher
+                        let stop = Nudge()
+                        stops[mapping.path] = stop
+                        group.addTask { try await self.watch(watcher, until: stop) }
+                    }
+                    for mapping in mappings where mapping.isResyncWanted && mapping.health != .down {
+                        watchers[mapping.path]?.resync()
+                    }
+                } catch is CancellationError {
+                    return
+                } catch {
+                    logger.warning("cell mappings can't be read", metadata: ["error": "\(ErrorChain(error))"])
+                }
+                try await cellNudge.wait(atMost: Self.pollInterval, clock: clock)
+            }
+        }
+    }
+
+    private func watch(_ watcher: ChildWatcher, until stop: Nudge) async throws {
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await watcher.run() }
+            group.addTask { await stop.wait() }
+            try await group.next()
+            group.cancelAll()
+        }
+    }
+
+    private func watcher(for mapping: CellMapping) -> ChildWatcher? {
+        guard let bus = router.bus(of: mapping.path) else { return nil }
+        let view = ChildHealth.View(health: mapping.health, reason: mapping.reason)
+        return ChildWatcher(
+            cell: mapping.path, bus: bus, store: store, router: router,
+            health: ChildHealth(
+                view: view, since: mapping.since, heartbeat: mapping.heartbeat, watchedFrom: wallClock.now()),
+            lastSequence: mapping.lastSequence, clock: clock, wallClock: wallClock, ids: ids, logger: logger,
+            onUp: onUp)
+    }
+}
