@@ -4,11 +4,6 @@ import Primitives
 import ServerLifecycle
 import PostgresClient
 
-/// An event that contradicts what the root knows. A person must look; the cell's other events go on.
-struct EventRefusal: Error, CustomStringConvertible {
-    let description: String
-}
-
 extension PostgresRootStore {
     /// A host joined or changed. Its provider is its own for good, its name its cell's as long as the host is up there.
     func apply(_ host: HostRecord, from cell: CellPath, in transaction: PostgresTransaction) async throws {

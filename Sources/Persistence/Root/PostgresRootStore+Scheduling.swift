@@ -116,11 +116,16 @@ extension PostgresRootStore {
     private func snapshot(in transaction: PostgresTransaction) async throws -> PlacementSnapshot {
         let rows = try await transaction.query(
             """
+            with shut as materialized (
+                select path from directory.cells where not is_enabled or health = 'down'
+            ), closed as materialized (
+                select c.path from directory.cells c
+                where exists (select from shut s where s.path = c.path or starts_with(c.path, s.path || '/'))
+            )
             select h.name, h.cell, h.availability_zone,
-                h.is_enabled and h.placement = 'enabled' and h.is_up and c.is_enabled and c.health <> 'down'
-                    as is_eligible,
+                h.is_enabled and h.placement = 'enabled' and h.is_up and c.path is null as is_eligible,
                 i.class, i.total, i.reserved, i.allocation_ratio, i.used
-            from directory.hosts h join directory.cells c on c.path = h.cell
+            from directory.hosts h left join closed c on c.path = h.cell
             join placement.inventories i on i.provider_id = h.id order by h.name
             """)
         var hosts: [PlacementSnapshot.Host] = []
@@ -258,12 +263,5 @@ extension PostgresRootStore {
             "update directory.instances set cell = null, host = null, updated_at = \(now) where id = \(id)",
             Self.nudge(.buildRequests),
         ])
-    }
-
-    static func cell(_ text: String?) throws -> CellPath {
-        guard let text, let path = CellPath(text) else {
-            throw StoredValueError(what: "cell path", value: text ?? "nothing")
-        }
-        return path
     }
 }
