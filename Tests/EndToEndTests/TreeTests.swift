@@ -1,4 +1,5 @@
 import CloudHarness
+import CloudModel
 import Deployer
 import Foundation
 import PostgresClient
@@ -103,7 +104,7 @@ struct TreeTests {
             #expect(cell.servers.total == below.count && cell.hosts.up == below.count, "\(cell.path)")
         }
         for (id, zone) in zones { #expect(try await client.server(id).cell == Self.leaves[zone]) }
-        await #expect(throws: CellsFailure.self) { try await client.forget(try #require(.init("/east"))) }
+        await #expect(throws: CellsFailure.self) { try await client.forget(try #require(CellPath("/east"))) }
     }
 
     /// A dead leaf costs its own rows; a dead branch those of all leaves below it. Both come back by themselves.
@@ -166,6 +167,6 @@ struct TreeTests {
         }
     }
 
-    private static func slug(_ path: String) -> String { path.dropFirst().replacing("/", with: ".") }
+    private static func slug(_ path: String) -> String { String(path.dropFirst().replacing("/", with: ".")) }
     private static func resource(_ path: String) -> String { "cellwright_" + slug(path) }
 }

@@ -10,7 +10,7 @@ import TestSupport
 import Testing
 
 /// What a branch does when what lies below it is ill, away, or has been lost.
-@Suite(.timeLimit(.minutes(3)), .enabled(if: PrivatePostgres.isInstalled, "needs PostgreSQL"))
+@Suite(.serialized, .timeLimit(.minutes(3)), .enabled(if: PrivatePostgres.isInstalled, "needs PostgreSQL"))
 struct BranchTests {
     private static let branches: [CellTree.Kind] = [.branchOverLeaves, .branchOverBranches]
 

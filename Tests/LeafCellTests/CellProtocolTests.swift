@@ -7,7 +7,7 @@ import Testing
 
 /// What every cell answers, whatever lies below it: the same tests of a leaf, of a branch over leaves, and of a branch
 /// over branches.
-@Suite(.timeLimit(.minutes(3))) struct CellProtocolTests {
+@Suite(.serialized, .timeLimit(.minutes(3))) struct CellProtocolTests {
     @Test(arguments: CellTree.Kind.available) func aServerLivesAndDies(kind: CellTree.Kind) async throws {
         try await CellTree.with(kind) { cell in
             for host in CellTree.hosts {
@@ -50,7 +50,11 @@ import Testing
                 #expect(Set(reply.accepted) == servers, "a repeat is harmless: \(reply.refused)")
             }
             #expect(Set(try await cell.show(Array(servers)).rows.map(\.id)) == servers)
-            try await eventually("each host has got it once") { cell.agents.allSatisfy { $0.spawns.count == 1 } }
+            try await eventually("each host has got its own") {
+                zip(cell.agents, builds).allSatisfy { agent, build in
+                    Set(agent.spawns.map(\.instanceID)) == [build.instance.id]
+                }
+            }
         }
     }
 

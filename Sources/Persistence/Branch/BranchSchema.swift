@@ -24,6 +24,14 @@ package enum BranchSchema {
             noted_at timestamptz not null default now()
         )
         """,
+        // Every server of a branch is in a cell below it: there are none of its own to be read again.
+        """
+        create or replace function directory.note_truncated() returns trigger language plpgsql as $$
+        begin
+            perform directory.note_gaps(array(select c.path from directory.cells c));
+            return null;
+        end $$
+        """,
         "create index hosts_of_cell on directory.hosts (cell)",
         "create index instances_of_cell on directory.instances (cell) where deleted_at is null",
         "create index instances_ended on directory.instances (deleted_at) where deleted_at is not null",

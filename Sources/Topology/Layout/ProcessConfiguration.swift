@@ -1,4 +1,4 @@
-package import CloudModel
+import CloudModel
 import FoundationEssentials
 
 /// The configuration file of a service process: the contract between this tool and the services.
