@@ -62,6 +62,7 @@ let package = Package(
         .executable(name: "cellwright-supervisor", targets: ["cellwright-supervisor"]),
         .executable(name: "cellwright-conductor", targets: ["cellwright-conductor"]),
         .executable(name: "cellwright-compute", targets: ["cellwright-compute"]),
+        .executable(name: "cellwright-simulate", targets: ["cellwright-simulate"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
@@ -193,6 +194,13 @@ let package = Package(
                 nioSSL,
             ]),
 
+        module(
+            "Simulation",
+            [
+                "CellProtocol", "CloudModel", "Conductor", "MessageBus", "Primitives", "ServerLifecycle", "Supervisor",
+                httpClient, lifecycle, logging, nioCore, nioHTTP1,
+            ]),
+
         // Deploying
         module("Topology", ["CloudModel", "MessageBus", "Primitives", crypto, yams]),
         module(
@@ -235,6 +243,13 @@ let package = Package(
                 "Primitives",
                 "BusSetup", lifecycle,
             ]),
+        executable(
+            "cellwright-simulate",
+            [
+                "Simulation", "Deployer", "Topology", "Persistence", "PostgresClient", "RabbitMQTransport",
+                "CellProtocol", "CloudModel", "MessageBus", "ServerLifecycle", "ServiceKit", "Primitives",
+                systemPackage,
+            ]),
         .target(
             name: "BusSetup",
             dependencies: ["RabbitMQTransport", "MessageBus", "CellProtocol", "ServiceKit", "Primitives", logging],
@@ -262,7 +277,8 @@ let package = Package(
                 "CloudHarness", "CloudModel", "Deployer", "Primitives", "Topology", argumentParser, subprocess,
                 systemPackage,
             ],
-            path: "Tests/Benchmarks", exclude: ["plan-thresholds.json", "thresholds.json"], swiftSettings: settings),
+            path: "Tests/Benchmarks", exclude: ["list-thresholds.json", "plan-thresholds.json", "thresholds.json"],
+            swiftSettings: settings),
         tests(
             "EndToEndTests",
             [
@@ -293,6 +309,7 @@ let package = Package(
                 "Deployer", "Topology", "CloudModel", "MessageBus", "Primitives", systemPackage, asn1, certificates,
                 crypto,
             ]),
+        tests("SimulationTests", ["Simulation", "CloudModel", "Primitives", "ServerLifecycle"]),
         tests("SagaEngineTests", ["SagaEngine", "Primitives"]),
         tests(
             "LeafCellTests",

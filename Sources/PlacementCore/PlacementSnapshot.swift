@@ -45,7 +45,7 @@ package struct PlacementSnapshot: Sendable, Equatable {
 }
 
 /// What one server wants of a host.
-package struct PlacementRequest: Sendable, Equatable {
+package struct PlacementRequest: Sendable, Hashable {
     package var resources: [String: Int64]
     package var availabilityZone: String?
     /// An administrator's choice.

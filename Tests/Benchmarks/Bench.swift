@@ -67,7 +67,7 @@ struct Bench: Sendable {
 
     // MARK: Servers
 
-    private struct Caller: Sendable {
+    struct Caller: Sendable {
         let session: CloudSession
         let flavorID: String
         let imageID: String
@@ -79,7 +79,7 @@ struct Bench: Sendable {
     }
 
     /// The administrator's project, with room for the servers and a network of its own.
-    private func prepare() async throws -> Caller {
+    func prepare() async throws -> Caller {
         let session = try await CloudSession.open(try login)
         let room = JSONValue(10 * plan.boots + 100)
         try await session.compute.expect(
@@ -127,7 +127,7 @@ struct Bench: Sendable {
         throw HarnessFailure("a server is not ACTIVE after \(Self.bootLimit)")
     }
 
-    private func boot(_ count: Int, _ caller: Caller) async throws -> (ids: [String], samples: Samples) {
+    func boot(_ count: Int, _ caller: Caller) async throws -> (ids: [String], samples: Samples) {
         var ids: [String] = []
         var samples = Samples()
         try await withThrowingTaskGroup(of: (id: String, duration: Duration).self) { group in
@@ -186,7 +186,7 @@ struct Bench: Sendable {
     }
 
     /// Latency and CPU of one call after the other.
-    private func reads(_ name: String, count: Int, _ body: () async throws -> Void) async throws -> Figures {
+    func reads(_ name: String, count: Int, _ body: () async throws -> Void) async throws -> Figures {
         for _ in 0..<max(1, count / 10) { try await body() }
         var samples = Samples()
         let start = try ProcessUsage.now(ready)

@@ -6,7 +6,7 @@ import FoundationEssentials
 struct BenchCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "cellwright-bench", abstract: "Measure against thresholds that are checked in.",
-        subcommands: [CloudBench.self, PlanBench.self], defaultSubcommand: CloudBench.self)
+        subcommands: [CloudBench.self, ListBench.self, PlanBench.self], defaultSubcommand: CloudBench.self)
 }
 
 /// What a cloud costs: memory at rest, CPU of a boot, latency of reads, against thresholds that are checked in.

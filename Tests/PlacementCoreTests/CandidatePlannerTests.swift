@@ -60,4 +60,51 @@ import Testing
         let request = PlacementRequest(resources: ["MEMORY_MB": 1], forcedHost: "b")
         #expect(Self.plan([request], [try Self.host("a"), try Self.host("b")]) == [["b"]])
     }
+
+    /// What a planner does that looks at every host again for each server.
+    private static func lookingAtAll(_ requests: [PlacementRequest], _ hosts: [PlacementSnapshot.Host]) -> [[Double]] {
+        var hosts = hosts
+        return requests.map { request in
+            let amount = request.resources["MEMORY_MB"] ?? 0
+            let fitting = hosts.indices.filter { index in
+                let memory = hosts[index].resources["MEMORY_MB"]
+                return (memory?.free ?? 0) >= amount
+                    && request.availabilityZone.map { $0 == hosts[index].availabilityZone } ?? true
+            }
+            func load(_ index: Int) -> Double {
+                guard let memory = hosts[index].resources["MEMORY_MB"] else { return 1 }
+                return Double(memory.used + amount) / Double(memory.capacity)
+            }
+            let ranked = fitting.sorted { load($0) < load($1) }.prefix(CandidatePlanner.candidateLimit)
+            let loads = ranked.map(load)
+            if let best = ranked.first { hosts[best].resources["MEMORY_MB"]?.used += amount }
+            return loads
+        }
+    }
+
+    @Test("a mixed batch gets hosts as little loaded as if all were looked at for each server", arguments: 1...20)
+    func shortlistsLoseNothing(seed: UInt64) throws {
+        var random = Fixed(state: seed)
+        // Loads that all differ, so that there is one right answer.
+        let hosts = try (0..<300).map { number in
+            try Self.host(
+                HostName("h\(number)"), zone: number.isMultiple(of: 3) ? "north" : "south",
+                memory: 100_003, used: Int64.random(in: 0...100_000, using: &random))
+        }
+        let kinds = [
+            PlacementRequest(resources: ["MEMORY_MB": 7]), PlacementRequest(resources: ["MEMORY_MB": 60_000]),
+            PlacementRequest(resources: ["MEMORY_MB": 1_009], availabilityZone: "north"),
+        ]
+        let requests = (0..<50).map { _ in kinds[Int.random(in: 0..<kinds.count, using: &random)] }
+        let plans = CandidatePlanner().plan(requests, on: PlacementSnapshot(hosts: hosts), using: &random)
+        var byName = Dictionary(uniqueKeysWithValues: hosts.map { ($0.name, $0) })
+        let loads = zip(requests, plans).map { request, plan in
+            let amount = request.resources["MEMORY_MB"] ?? 0
+            defer { if let best = plan.first { byName[best]?.resources["MEMORY_MB"]?.used += amount } }
+            return plan.compactMap { byName[$0]?.resources["MEMORY_MB"] }.map {
+                Double($0.used + amount) / Double($0.capacity)
+            }
+        }
+        #expect(loads == Self.lookingAtAll(requests, hosts))
+    }
 }

@@ -116,7 +116,7 @@ package struct DevCloud: Sendable {
         _ body: @escaping @Sendable (DevReady) async throws -> Result
     ) async throws -> Result {
         let broker = try DevBroker(layout: layout)
-        let databases = try DevPostgres.servers(layout)
+        let databases = try DevPostgres.servers(layout, options)
         try broker.prepare(secrets)
         for service in layout.services {
             try PrivateFile.write(try service.configuration.json(), to: service.configurationPath)
@@ -133,7 +133,7 @@ package struct DevCloud: Sendable {
                 try await step("start PostgreSQL on port \(layout.ports.database)") {
                     for database in databases { try await database.waitUntilReady() }
                 }
-                try await step("make \(layout.topology.cells.count) databases with their schemas") {
+                try await step("make \(databases.map(\.cells.count).reduce(0, +)) databases with their schemas") {
                     for database in databases { try await database.createDatabases(secrets) }
                     try await migrate()
                 }
@@ -146,7 +146,7 @@ package struct DevCloud: Sendable {
     private func runControlPlane<Result: Sendable>(
         servers: [DevProcess], _ body: @escaping @Sendable (DevReady) async throws -> Result
     ) async throws -> Result {
-        let supervisors = layout.services(.supervisor)
+        let supervisors = running(.supervisor)
         let processes = supervisors.map { process(specification(of: $0)) }
         return try await withDevProcesses(processes) {
             try await step("start \(supervisors.count) supervisors") { try await waitUntilHealthy(supervisors) }
@@ -160,10 +160,10 @@ package struct DevCloud: Sendable {
     private func runWorkers<Result: Sendable>(
         others: [DevProcess], _ body: @escaping @Sendable (DevReady) async throws -> Result
     ) async throws -> Result {
-        let services = layout.services(.api) + layout.services(.conductor) + layout.services(.compute)
+        let services = layout.services(.api) + running(.conductor) + running(.compute)
         let processes = services.map { process(specification(of: $0)) }
         return try await withDevProcesses(processes) {
-            let hosts = layout.services(.compute).count
+            let hosts = running(.compute).count
             try await step("start the API, the conductors and \(hosts) simulated hosts") {
                 try await waitUntilHealthy(services)
             }
@@ -181,7 +181,7 @@ package struct DevCloud: Sendable {
     // MARK: Steps
 
     private func migrate() async throws {
-        let supervisors = layout.services(.supervisor)
+        let supervisors = running(.supervisor)
         _ = try await parallelMap(supervisors, limit: Self.parallel) { service in
             try await call(service, ["migrate"])
         }
@@ -194,7 +194,7 @@ package struct DevCloud: Sendable {
                 for cell in mapped { try await map(cell) }
             }
             group.addTask {
-                let hosts = layout.services(.compute)
+                let hosts = running(.compute)
                 _ = try await parallelMap(hosts, limit: Self.parallel) { host in try await declare(host) }
             }
             group.addTask { try await bootstrap() }
@@ -283,7 +283,8 @@ package struct DevCloud: Sendable {
                 .init(
                     path: cell.path.description, resource: cell.path.resourceName,
                     databasePasswordFile: layout.secretFile(.database(cell.path)), hosts: cell.hosts.map(\.name.text),
-                    databasePort: layout.ports.ownDatabases[cell.path])
+                    databasePort: layout.ports.ownDatabases[cell.path],
+                    supervisor: layout.supervisor(of: cell.path)?.configurationPath)
             },
             processes: processes.map { process in
                 let service = services[process.specification.name]
@@ -296,6 +297,11 @@ package struct DevCloud: Sendable {
     }
 
     // MARK: Parts
+
+    /// Those that this cloud runs itself.
+    private func running(_ kind: ProcessLayout.Kind) -> [DevLayout.Service] {
+        layout.services(kind).filter { $0.process.cell.isRoot || !options.isRootOnly }
+    }
 
     private func process(_ specification: DevProcess.Specification) -> DevProcess {
         DevProcess(specification, processGuard: processGuard, reporter: reporter)

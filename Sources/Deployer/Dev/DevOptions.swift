@@ -14,6 +14,11 @@ package struct DevOptions: Sendable {
     package var hostsPerCell: Int?
     /// Whether every leaf cell has a PostgreSQL server of its own, so that one of them can be stopped or frozen.
     package var hasDatabasePerCell = false
+    /// Whether only the root has database and processes. The cells below have a virtual host with its users and a mapping,
+    /// and whoever runs the cloud serves them.
+    package var isRootOnly = false
+    /// Further lines of the shared database server's configuration.
+    package var databaseSettings: [String] = []
     /// Port of the API on 127.0.0.1; any free one unless given.
     package var port: Int?
     /// First port that is tried for all others.

@@ -20,8 +20,13 @@ struct DevPostgres: Sendable {
     /// Cells that have their databases there.
     let cells: [Topology.Cell]
     private let folder: String
+    private let furtherSettings: [String]
 
-    private init(layout: DevLayout, name: String, port: Int, cells: [Topology.Cell], folder: String) throws {
+    private init(
+        layout: DevLayout, name: String, port: Int, cells: [Topology.Cell], folder: String,
+        furtherSettings: [String] = []
+    ) throws {
+        self.furtherSettings = furtherSettings
         self.layout = layout
         self.name = name
         self.port = port
@@ -32,13 +37,15 @@ struct DevPostgres: Sendable {
     }
 
     /// The server that cells share, then those of cells with one of their own.
-    static func servers(_ layout: DevLayout) throws -> [DevPostgres] {
+    static func servers(_ layout: DevLayout, _ options: DevOptions) throws -> [DevPostgres] {
         let own = layout.ports.ownDatabases
+        let cells = layout.topology.cells.filter { $0.path.isRoot || !options.isRootOnly }
         let shared = try DevPostgres(
             layout: layout, name: "postgresql", port: layout.ports.database,
-            cells: layout.topology.cells.filter { own[$0.path] == nil }, folder: layout.databaseFolder)
+            cells: cells.filter { own[$0.path] == nil }, folder: layout.databaseFolder,
+            furtherSettings: options.databaseSettings)
         return try [shared]
-            + layout.topology.cells.compactMap { cell in
+            + cells.compactMap { cell in
                 try own[cell.path].map { port in
                     try DevPostgres(
                         layout: layout, name: "postgresql-\(cell.path.slug)", port: port, cells: [cell],
@@ -101,7 +108,7 @@ struct DevPostgres: Sendable {
             ],
             environment: ["LC_ALL": "C.UTF-8"], timeout: .seconds(60)
         ).check()
-        try appendSettings(Self.settings(port: port))
+        try appendSettings(Self.settings(port: port) + furtherSettings)
     }
 
     /// Waits until it serves.

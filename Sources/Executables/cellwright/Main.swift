@@ -15,6 +15,6 @@ struct Cellwright: AsyncParsableCommand {
             ValidateCommand.self, GraphCommand.self, PlanCommand.self, ApplyCommand.self, StatusCommand.self,
             DestroyCommand.self, CellCommand.self, HostCommand.self, ServerCommand.self, LogsCommand.self,
             DoctorCommand.self, RotateCommand.self,
-            LabCommand.self, DevCommand.self,
+            LabCommand.self, DevCommand.self, SimulateCommand.self,
         ])
 }

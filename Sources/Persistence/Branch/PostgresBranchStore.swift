@@ -54,12 +54,19 @@ package struct PostgresBranchStore: PostgresParentStore, PostgresChildStore, Bra
                     """,
                 ] + tell(event, origin: origin))
         case .hostChanged(let host):
-            guard host.cell == origin else {
-                throw EventRefusal(description: "host \(host.name) is said to be in cell \(host.cell)")
-            }
-            _ = try await transaction.pipeline([Self.upsert(host)] + tell(event, origin: origin))
+            try await apply([host], of: origin, in: transaction)
         case .cellChanged, .cellRemoved: break
         }
+    }
+
+    package func apply(
+        _ hosts: [HostRecord], of origin: CellPath, in transaction: PostgresTransaction
+    ) async throws {
+        if let stray = hosts.first(where: { $0.cell != origin }) {
+            throw EventRefusal(description: "host \(stray.name) is said to be in cell \(stray.cell)")
+        }
+        _ = try await transaction.pipeline(
+            try hosts.flatMap { [Self.upsert($0)] + (try tell(.hostChanged($0), origin: origin)) })
     }
 
     private func holder(of id: ServerID, in transaction: PostgresTransaction) async throws -> CellPath? {

@@ -59,30 +59,47 @@ extension PostgresParentStore {
             let fresh = events.drop { $0.sequence <= applied }
             guard let first = fresh.first else { return applied }
             guard first.sequence == applied + 1 else { return applied }
-            for event in fresh { try await apply(event, from: cell, now: now, in: transaction) }
+            var joined: (hosts: [HostRecord], leaf: CellPath) = ([], cell)
+            for event in fresh {
+                let origin = try Self.origin(of: event, from: cell)
+                // Hosts that joined one after the other, as all of a new cell do, are written together.
+                if case .hostChanged(let host) = event.event, joined.hosts.isEmpty || joined.leaf == origin {
+                    joined.hosts.append(host)
+                    joined.leaf = origin
+                    continue
+                }
+                if !joined.hosts.isEmpty { try await apply(joined.hosts, of: joined.leaf, in: transaction) }
+                joined.hosts = []
+                try await apply(event.event, of: origin, from: cell, now: now, in: transaction)
+            }
+            if !joined.hosts.isEmpty { try await apply(joined.hosts, of: joined.leaf, in: transaction) }
             try await transaction.execute(
                 "update directory.cells set last_sequence = \(newest) where path = \(cell.description)")
             return newest
         }
     }
 
-    private func apply(
-        _ event: SequencedEvent, from child: CellPath, now: Date, in transaction: PostgresTransaction
-    ) async throws {
+    private static func origin(of event: SequencedEvent, from child: CellPath) throws(EventRefusal) -> CellPath {
         let origin = event.origin ?? child
         guard child.holds(origin) else {
             throw EventRefusal(description: "cell \(child) speaks for cell \(origin), which is not below it")
         }
-        switch event.event {
+        return origin
+    }
+
+    private func apply(
+        _ event: CellEvent, of origin: CellPath, from child: CellPath, now: Date, in transaction: PostgresTransaction
+    ) async throws {
+        switch event {
         case .cellChanged(let standing): try await apply(standing, from: child, in: transaction)
         case .cellRemoved(let path):
             guard child.holds(path), child != path else {
                 throw EventRefusal(description: "cell \(child) removes cell \(path), which is not below it")
             }
             _ = try await transaction.pipeline(
-                [Self.deleteCells(path)] + (try tell(event.event)) + [Self.nudge(.cells)])
+                [Self.deleteCells(path)] + (try tell(event)) + [Self.nudge(.cells)])
         case .instanceChanged, .buildFailed, .instanceDeleted, .hostChanged:
-            try await apply(event.event, of: origin, now: now, in: transaction)
+            try await apply(event, of: origin, now: now, in: transaction)
         }
     }
 

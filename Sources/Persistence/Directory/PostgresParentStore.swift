@@ -15,6 +15,9 @@ package protocol PostgresParentStore: ParentStore {
     /// Applies one event about a server or a host of the leaf `origin`.
     func apply(_ event: CellEvent, of origin: CellPath, now: Date, in transaction: PostgresTransaction) async throws
 
+    /// Applies what the leaf `origin` tells of hosts, in this order.
+    func apply(_ hosts: [HostRecord], of origin: CellPath, in transaction: PostgresTransaction) async throws
+
     /// Those of `servers` that are in another leaf than said, by what this cell itself has decided.
     func strangers(
         in servers: [ServerID: CellPath], _ transaction: PostgresTransaction

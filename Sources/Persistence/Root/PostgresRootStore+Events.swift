@@ -18,7 +18,7 @@ extension PostgresRootStore: RootStore, PostgresParentStore {
         case .instanceDeleted(let deletion):
             let holder: String? = try await holder(of: deletion.id, in: transaction)
             if holder == nil || holder == cell.description { try await finish(deletion.id, now: now, in: transaction) }
-        case .hostChanged(let host): try await apply(host, from: cell, in: transaction)
+        case .hostChanged(let host): try await apply([host], of: cell, in: transaction)
         case .cellChanged, .cellRemoved: break
         }
     }

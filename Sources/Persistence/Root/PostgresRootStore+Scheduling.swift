@@ -13,12 +13,12 @@ extension PostgresRootStore {
         try await pool.transaction { transaction in
             let waiting = try await takeWaiting(limit: limit, in: transaction)
             guard !waiting.isEmpty else { return [] }
-            let snapshot = try await snapshot(in: transaction)
-            let plans = plan(waiting.map(\.pending), snapshot)
+            let plans = plan(waiting.map(\.pending), try await picture.read(in: transaction))
+            let hosts = picture.hosts(named: Set(plans.joined()))
             try await lockProviders(of: plans, in: transaction)
             var placed: [PlacedBuild] = []
             for (build, candidates) in zip(waiting, plans) {
-                if let host = try await claim(candidates, for: build, on: snapshot, in: transaction) {
+                if let host = try await claim(candidates, for: build, among: hosts, in: transaction) {
                     placed.append(try await markPlaced(build, on: host, now: now, in: transaction))
                 } else {
                     let fault = InstanceFault(
@@ -113,38 +113,6 @@ extension PostgresRootStore {
             version: try row.get("version"), epoch: try row.get("epoch"), failure: instance.fault?.message)
     }
 
-    private func snapshot(in transaction: PostgresTransaction) async throws -> PlacementSnapshot {
-        let rows = try await transaction.query(
-            """
-            with shut as materialized (
-                select path from directory.cells where not is_enabled or health = 'down'
-            ), closed as materialized (
-                select c.path from directory.cells c
-                where exists (select from shut s where s.path = c.path or starts_with(c.path, s.path || '/'))
-            )
-            select h.name, h.cell, h.availability_zone,
-                h.is_enabled and h.placement = 'enabled' and h.is_up and c.path is null as is_eligible,
-                i.class, i.total, i.reserved, i.allocation_ratio, i.used
-            from directory.hosts h left join closed c on c.path = h.cell
-            join placement.inventories i on i.provider_id = h.id order by h.name
-            """)
-        var hosts: [PlacementSnapshot.Host] = []
-        for row in rows {
-            let name = HostName(try row.get("name"))
-            if hosts.last?.name != name {
-                hosts.append(
-                    PlacementSnapshot.Host(
-                        name: name, cell: try Self.cell(row.get("cell")),
-                        availabilityZone: try row.get("availability_zone"), isEligible: try row.get("is_eligible"),
-                        resources: [:]))
-            }
-            hosts[hosts.count - 1].resources[try row.get("class")] = PlacementSnapshot.Resource(
-                total: try row.get("total"), reserved: try row.get("reserved"),
-                allocationRatio: try row.get("allocation_ratio"), used: try row.get("used"))
-        }
-        return PlacementSnapshot(hosts: hosts)
-    }
-
     /// Every scheduler locks in the same order, so two of them wait for each other but never in a circle.
     private func lockProviders(of plans: [[HostName]], in transaction: PostgresTransaction) async throws {
         let names = Set(plans.joined().map(\.text)).sorted()
@@ -155,7 +123,7 @@ extension PostgresRootStore {
 
     /// The first candidate whose claim was not lost to somebody else.
     private func claim(
-        _ candidates: [HostName], for build: WaitingBuild, on snapshot: PlacementSnapshot,
+        _ candidates: [HostName], for build: WaitingBuild, among hosts: [HostName: PlacementSnapshot.Host],
         in transaction: PostgresTransaction
     ) async throws -> PlacementSnapshot.Host? {
         let resources = build.pending.request.resources.sorted { $0.key < $1.key }
@@ -166,7 +134,7 @@ extension PostgresRootStore {
                 from placement.providers p where p.name = \(candidate.text)
                 """
             ).scalar()
-            if isClaimed == true { return snapshot.hosts.first { $0.name == candidate } }
+            if isClaimed == true { return hosts[candidate] }
         }
         return nil
     }

@@ -12,6 +12,8 @@ package struct PostgresRootStore: Sendable {
 
     package let pool: PostgresPool
     let ports: PortLedger
+    /// What the scheduler of this process plans with; read on its first placement.
+    let picture = PlacementPicture()
 
     package init(pool: PostgresPool, ports: PortLedger) {
         self.pool = pool

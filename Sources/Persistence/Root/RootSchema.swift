@@ -13,7 +13,8 @@ package enum RootSchema {
         Migration(number: 3, name: "build requests and outbox", statements: buildRequests),
         Migration(number: 4, name: "placement orders", statements: placementOrders),
         Migration(number: 5, name: "uses, gaps of the directory, its indexes", statements: completeness),
-        Migration(number: 6, name: "cells below branches", statements: cellsBelow),
+        Migration(number: 6, name: "changes of placement", statements: placementChanges),
+        Migration(number: 7, name: "cells below branches", statements: cellsBelow),
     ]
 
     static let directory = [

@@ -1,0 +1,89 @@
+import CellProtocol
+package import CloudModel
+package import Conductor
+import FoundationEssentials
+package import Logging
+package import MessageBus
+package import Primitives
+package import ServerLifecycle
+package import Supervisor
+
+/// A leaf cell of a laboratory: the real supervisor and conductor, and hosts that are simulated.
+package struct SimulatedLeaf: Sendable {
+    /// How the services of a leaf are set in a laboratory of many: one machine does the work of all their machines, so
+    /// what each does at rest is stretched. What is measured does not wait for any of it.
+    package struct Pace: Sendable {
+        package var child = ChildSettings()
+        package var conductor = ConductorSettings()
+        package var hosts = SimulatedHosts.Kind()
+
+        package init(cells: Int) {
+            guard cells > Self.unstretched else { return }
+            child.heartbeatInterval = .milliseconds(1000)
+            child.publishInterval = .seconds(30)
+            child.dutyDuration = .seconds(120)
+            conductor.tick = .seconds(2)
+            conductor.sweepInterval = .seconds(8)
+            conductor.leaseDuration = .seconds(60)
+            conductor.hostTimeout = .seconds(1800)
+            hosts.beat = .seconds(300)
+        }
+
+        /// So many leaves run as they would on machines of their own.
+        static let unstretched = 32
+    }
+
+    let cell: CellPath
+    let supervisor: LeafSupervisor
+    let conductor: ConductorService
+    let hosts: SimulatedHosts
+    private let death = Nudge()
+
+    /// - Parameters:
+    ///   - outside: the supervisor's connection, on which the parent speaks.
+    ///   - inside: opens connections of the conductor and of hosts.
+    package init(
+        cell: CellPath, hosts: [SimulatedHosts.Host], guests: [HostName: [ServerID]], store: any CellStore,
+        outside: any MessageBus, inside: @escaping @Sendable () -> any MessageBus, pace: Pace,
+        clock: any Clock<Duration>, wallClock: any WallClock, ids: any IDSource, version: String, logger: Logger
+    ) {
+        self.cell = cell
+        let store = NudgedStore(store)
+        supervisor = LeafSupervisor(
+            cell: cell, name: "supervisor-1", version: version, hosts: [], store: store, bus: outside, clock: clock,
+            wallClock: wallClock, ids: ids, settings: pace.child, logger: logger)
+        conductor = ConductorService(
+            cell: cell, name: "conductor-1", store: store, bus: inside(), clock: clock, wallClock: wallClock, ids: ids,
+            settings: pace.conductor, logger: logger)
+        self.hosts = SimulatedHosts(
+            hosts, kind: pace.hosts, guests: guests, connect: inside, clock: clock, wallClock: wallClock, ids: ids,
+            logger: logger)
+    }
+
+    /// Until cancelled.
+    package func run() async {
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { await runSupervisor() }
+            group.addTask {
+                // Ends with its cancellation, which is no failure.
+                do { try await conductor.run() } catch {}
+            }
+            group.addTask { await hosts.run() }
+            await group.waitForAll()
+        }
+    }
+
+    /// Ends the supervisor at once and for good, as a kill would.
+    package func killSupervisor() { death.signal() }
+
+    private func runSupervisor() async {
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask {
+                do { try await supervisor.run() } catch {}
+            }
+            group.addTask { await death.wait() }
+            _ = await group.next()
+            group.cancelAll()
+        }
+    }
+}
