@@ -29,6 +29,7 @@ struct ServerAccess: Sendable {
             let reply = try await dependencies.cells.send(
                 GetRequest(ids: [row.summary.id], view: view), to: cell,
                 context: dependencies.readContext(request))
+            if reply.unreachable?.isEmpty == false { throw CellError.unreachable(cell) }
             guard let found = reply.rows.first else { throw Self.notFound(row.summary.id.description) }
             return found.rendered
         } catch let error as CellError where error.isAbsence && view.microversion >= ServerView.partialRecordsVersion {
