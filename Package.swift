@@ -226,7 +226,8 @@ let package = Package(
             "cellwright-supervisor",
             [
                 "Supervisor", "Persistence", "PostgresClient", "RabbitMQTransport", "CellProtocol", "CloudModel",
-                "MessageBus", "ServiceKit", "ServerViews", "Primitives", "BusSetup", "DatabaseSetup", lifecycle,
+                "MessageBus", "ServerLifecycle", "ServiceKit", "ServerViews", "Primitives", "BusSetup", "DatabaseSetup",
+                lifecycle,
             ]),
         executable(
             "cellwright-conductor",

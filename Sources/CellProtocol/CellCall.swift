@@ -1,3 +1,4 @@
+package import CloudModel
 package import FoundationEssentials
 package import MessageBus
 
@@ -14,11 +15,11 @@ package enum CellCall {
     }
 
     package static func failure(
-        to request: Envelope, _ message: String, messageID: UUID, sender: String
+        to request: Envelope, _ failure: CellFailure, messageID: UUID, sender: String
     ) throws -> Envelope {
         Envelope(
             messageID: messageID, requestID: request.requestID, sender: sender, kind: CellFailure.kind,
-            body: try JSONEncoder().encode(CellFailure(message: message)))
+            body: try JSONEncoder().encode(failure))
     }
 
     /// Reads what came back.
@@ -35,6 +36,49 @@ package struct CellFailure: Error, Codable, Sendable, Equatable, CustomStringCon
     package static let kind = "cell.failure"
     /// For operators' logs; no secrets.
     package var message: String
-    package init(message: String) { self.message = message }
+    /// Why a cell below could not be asked; absent for any other failure.
+    package var absence: Absence?
+
+    package init(message: String, absence: Absence? = nil) {
+        self.message = message
+        self.absence = absence
+    }
+
     package var description: String { message }
+
+    /// What became of a request that a branch passed on and got no answer to.
+    package enum Absence: String, Codable, Sendable {
+        /// Known to be down: nothing was carried out.
+        case unreachable
+        /// It may have been carried out.
+        case timedOut
+        case overloaded
+        case unknownCell
+    }
+
+    /// As a branch answers when it could not reach a cell below.
+    package init(_ error: CellError) {
+        switch error {
+        case .unknownCell(let cell): self.init(message: "there is no cell \(cell)", absence: .unknownCell)
+        case .unreachable(let cell): self.init(message: "cell \(cell) is down", absence: .unreachable)
+        case .timedOut(let cell): self.init(message: "cell \(cell) did not answer in time", absence: .timedOut)
+        case .overloaded(let cell): self.init(message: "too many calls to cell \(cell)", absence: .overloaded)
+        case .failed(let cell, let detail): self.init(message: "cell \(cell) failed: \(detail)")
+        case .malformed(let cell, let detail): self.init(message: "cell \(cell) answered nonsense: \(detail)")
+        case .cancelled: self.init(message: "cancelled", absence: .timedOut)
+        }
+    }
+}
+
+extension CellError {
+    /// As who asked `cell` understands the failure that it got.
+    package init(_ failure: CellFailure, of cell: CellPath) {
+        switch failure.absence {
+        case .unreachable: self = .unreachable(cell)
+        case .timedOut: self = .timedOut(cell)
+        case .overloaded: self = .overloaded(cell)
+        case .unknownCell: self = .unknownCell(cell)
+        case nil: self = .failed(cell, failure.message)
+        }
+    }
 }

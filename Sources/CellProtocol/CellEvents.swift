@@ -7,10 +7,13 @@ package struct SequencedEvent: Codable, Sendable, Equatable {
     package var cell: CellPath
     package var sequence: Int64
     package var event: CellEvent
-    package init(cell: CellPath, sequence: Int64, event: CellEvent) {
+    /// The leaf that it comes from, where a branch passes it on: `cell` itself when absent.
+    package var origin: CellPath?
+    package init(cell: CellPath, sequence: Int64, event: CellEvent, origin: CellPath? = nil) {
         self.cell = cell
         self.sequence = sequence
         self.event = event
+        self.origin = origin
     }
 }
 
@@ -23,6 +26,10 @@ package enum CellEvent: Codable, Sendable, Equatable {
     case instanceDeleted(InstanceDeletion)
     /// A host joined or changed (inventory, enabled, up).
     case hostChanged(HostRecord)
+    /// A cell below a branch is new there, or its health or heartbeat has news.
+    case cellChanged(CellStanding)
+    /// A branch has forgotten a cell, and what lies below it.
+    case cellRemoved(CellPath)
 }
 
 package struct BuildFailure: Codable, Sendable, Equatable {
@@ -63,9 +70,13 @@ package struct CellHeartbeat: Codable, Sendable, Equatable {
     package var conductorsUp: Int
     package var hostsUp: Int
     package var hosts: Int
+    /// Cells below; absent from a leaf. Of a branch, conductors and hosts are those of all leaves below.
+    package var cells: Int?
+    /// Those of them that are down, or can't be reached because one between is.
+    package var cellsDown: Int?
     package init(
         cell: CellPath, version: String, sentAt: Date, newestSequence: Int64, databaseMilliseconds: Double,
-        isDatabaseUp: Bool, conductorsUp: Int, hostsUp: Int, hosts: Int
+        isDatabaseUp: Bool, conductorsUp: Int, hostsUp: Int, hosts: Int, cells: Int? = nil, cellsDown: Int? = nil
     ) {
         self.cell = cell
         self.version = version
@@ -76,5 +87,9 @@ package struct CellHeartbeat: Codable, Sendable, Equatable {
         self.conductorsUp = conductorsUp
         self.hostsUp = hostsUp
         self.hosts = hosts
+        self.cells = cells
+        self.cellsDown = cellsDown
     }
+
+    package var isLeaf: Bool { cells == nil }
 }

@@ -97,6 +97,8 @@ package struct GetRequest: CellRequest {
         }
         /// Those that exist, in no order.
         package var rows: [Row]
+        /// Those that are, or may be, in cells below that can't be asked now.
+        package var unreachable: [ServerID]?
         package init(rows: [Row]) { self.rows = rows }
     }
 
@@ -280,6 +282,8 @@ package struct InventoryRequest: CellRequest {
         /// Every event up to this number is in what is told here.
         package var sequence: Int64
         package var isLast: Bool
+        /// The leaf of each of `servers`, where a branch tells; absent from a leaf.
+        package var origins: [CellPath]?
         package init(servers: [InstanceSummary], sequence: Int64, isLast: Bool) {
             self.servers = servers
             self.sequence = sequence
@@ -320,6 +324,16 @@ package struct HostsRequest: CellRequest {
     package struct Reply: Codable, Sendable {
         package var hosts: [HostRecord]
         package init(hosts: [HostRecord]) { self.hosts = hosts }
+    }
+    package init() {}
+}
+
+/// List every cell below, leaves and branches, with how it is; a leaf has none.
+package struct CellsRequest: CellRequest {
+    package static let kind = "cell.cells"
+    package struct Reply: Codable, Sendable {
+        package var cells: [CellStanding]
+        package init(cells: [CellStanding]) { self.cells = cells }
     }
     package init() {}
 }

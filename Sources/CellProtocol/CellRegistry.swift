@@ -29,9 +29,11 @@ package enum CellRetirement: Sendable, Equatable {
     case notFound
     /// Servers that remain there.
     case occupied(Int)
+    /// Cells that lie below it.
+    case hasChildren(Int)
 }
 
-/// A cell as its parent's database has it, without its credentials.
+/// A cell as the root's database has it, without its credentials. What is counted of a branch is that of all cells below.
 package struct CellRecord: Sendable, Equatable {
     package struct Resource: Sendable, Equatable {
         /// What hosts have.
@@ -54,7 +56,9 @@ package struct CellRecord: Sendable, Equatable {
     package var reason: String?
     package var since: Date
     package var heartbeat: CellHeartbeat?
-    /// The newest event that was applied.
+    /// Nobody knows how it is, because a cell through which it is reached is down.
+    package var isCutOff = false
+    /// The newest event that was applied, of a child; what lies deeper is told of by its own parent.
     package var lastSequence: Int64
     package var hosts = 0
     package var hostsUp = 0

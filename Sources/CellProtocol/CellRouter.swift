@@ -8,7 +8,7 @@ package protocol CellRouter: Sendable {
     func send<R: CellRequest>(_ request: R, to cell: CellPath, context: CellCallContext) async throws(CellError)
         -> R.Reply
 
-    /// Every cell below, leaves and branches, with how it is: from memory, without asking any.
+    /// Every cell below, leaves and branches, with how it is, without asking any.
     func cells() async -> [CellStatus]
 }
 

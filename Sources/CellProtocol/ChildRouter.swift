@@ -6,6 +6,8 @@ import Synchronization
 
 /// Makes the child cells look like one: finds the child that holds a path and calls its supervisor.
 ///
+/// It knows its children only. What is for a cell below one of them goes to that child, and carries the cell's path.
+///
 /// One connection a child, opened when the mapping appears and closed when it goes; nothing is restarted for a new cell.
 /// What keeps a child that is ill from hurting others: ``callLimit`` calls in flight to it and as many waiting; a health
 /// that is known before a call; calls in flight that end when the health turns to down; a ``CircuitBreaker`` for what
@@ -13,8 +15,14 @@ import Synchronization
 package final class ChildRouter: CellRouter {
     /// Calls in flight to one child.
     package static let callLimit = 64
+    /// Calls in flight to one cell below a child, so that one that hangs leaves the way through the child to the others.
+    package static let deepCallLimit = 16
     /// How long a probe waits for its answer.
     package static let probeTimeout: Duration = .seconds(1)
+    /// How long a call without a deadline is waited for (seconds).
+    static let patience: TimeInterval = 10
+    /// The longest that a call is waited for, whatever its deadline says (seconds).
+    static let longestWait: TimeInterval = 3600
 
     private struct Child {
         var mapping: CellMapping
@@ -23,6 +31,8 @@ package final class ChildRouter: CellRouter {
         let bulkhead: Bulkhead
         /// Rings when the child is known to be down: nobody waits for it any longer.
         let alarm = Alarm()
+        /// Of cells below it that were called.
+        var deepBulkheads: [CellPath: Bulkhead] = [:]
 
         var isReachable: Bool { mapping.health != .down && breaker.letsThrough }
 
@@ -31,7 +41,7 @@ package final class ChildRouter: CellRouter {
             return CellStatus(
                 cell: mapping.path, health: isCutOff ? .down : mapping.health,
                 reason: isCutOff ? "it does not answer this process" : mapping.reason, since: mapping.since,
-                heartbeat: mapping.heartbeat, isLeaf: true)
+                heartbeat: mapping.heartbeat, isLeaf: mapping.heartbeat?.isLeaf ?? true)
         }
     }
 
@@ -41,20 +51,24 @@ package final class ChildRouter: CellRouter {
     private let sender: String
     private let ids: any IDSource
     private let wallClock: any WallClock
+    private let below: @Sendable () async -> [CellStatus]
 
     /// - Parameters:
     ///   - sender: names the calling service in envelopes.
     ///   - renew: takes a child's new passwords; its connection stays.
+    ///   - below: the cells below the children, by what these have told.
     ///   - connect: opens a child's connection; it must return at once and connect by itself.
     package init(
         sender: String, ids: any IDSource, wallClock: any WallClock,
         renew: @escaping @Sendable (CellMapping) -> Void = { _ in },
+        below: @escaping @Sendable () async -> [CellStatus] = { [] },
         connect: @escaping @Sendable (CellMapping) -> any MessageBus
     ) {
         self.sender = sender
         self.ids = ids
         self.wallClock = wallClock
         self.renew = renew
+        self.below = below
         self.connect = connect
     }
 
@@ -102,40 +116,61 @@ package final class ChildRouter: CellRouter {
     package func mappings() -> [CellMapping] { children.withLock { $0.values.map(\.mapping) } }
 
     package func cells() async -> [CellStatus] {
-        children.withLock { $0.values.map(\.status) }.sorted { $0.cell < $1.cell }
+        let own = children.withLock { $0.values.map(\.status) }
+        let down = own.filter { $0.health == .down }.map(\.cell)
+        let deep = await below().map { status in
+            guard status.health != .down, let cut = down.first(where: { $0.holds(status.cell) }) else { return status }
+            var status = status
+            status.health = .down
+            status.reason = "cell \(cut), through which it is reached, is down"
+            return status
+        }
+        return (own + deep).sorted { $0.cell < $1.cell }
     }
 
     package func send<R: CellRequest>(
         _ request: R, to cell: CellPath, context: CellCallContext
     ) async throws(CellError) -> R.Reply {
-        guard let child = children.withLock({ children in Self.child(holding: cell, in: children) }) else {
-            throw .unknownCell(cell)
-        }
-        // Counted first: a ring between this look and the wait is not missed.
-        let rings = child.alarm.rings
-        guard children.withLock({ $0[child.mapping.path]?.isReachable }) == true else { throw .unreachable(cell) }
-        let remaining = context.deadline.timeIntervalSince(wallClock.now())
-        guard remaining > 0 else { throw .timedOut(cell) }
         do {
             let envelope = Envelope(
                 messageID: ids.uuid(), requestID: context.requestID, traceParent: context.traceParent,
                 deadline: context.deadline, sender: sender, caller: context.caller, kind: R.kind,
                 body: try JSONEncoder().encode(request))
-            let timeout = Duration.milliseconds(Int64(remaining * 1000))
-            let answer = try await child.bulkhead.run {
-                try await self.call(envelope, child, timeout: timeout, unlessRungAfter: rings)
-            }
-            return try CellCall.decode(answer, as: R.self)
-        } catch let error as BusError {
-            throw Self.cellError(error, cell)
+            return try CellCall.decode(try await relay(envelope, to: cell), as: R.self)
+        } catch let error as CellError {
+            throw error
         } catch let error as CellFailure {
-            throw .failed(cell, error.message)
-        } catch is Bulkhead.Full {
-            throw .overloaded(cell)
-        } catch is CancellationError {
-            throw .cancelled
+            throw CellError(error, of: cell)
         } catch {
             throw .malformed(cell, "\(error)")
+        }
+    }
+
+    /// Passes a request on as it is, and its answer back, which may be a ``CellFailure``.
+    package func relay(_ envelope: Envelope, to cell: CellPath) async throws(CellError) -> Envelope {
+        guard let (child, bulkhead) = children.withLock({ Self.way(to: cell, in: &$0) }) else {
+            throw .unknownCell(cell)
+        }
+        // Counted first: a ring between this look and the wait is not missed.
+        let rings = child.alarm.rings
+        guard children.withLock({ $0[child.mapping.path]?.isReachable }) == true else { throw .unreachable(cell) }
+        let remaining = envelope.deadline?.timeIntervalSince(wallClock.now()) ?? Self.patience
+        guard remaining > 0 else { throw .timedOut(cell) }
+        var envelope = envelope
+        envelope.messageID = ids.uuid()
+        envelope.sender = sender
+        envelope.cell = cell == child.mapping.path ? nil : cell.description
+        let timeout = Duration.milliseconds(Int64(min(remaining, Self.longestWait) * 1000))
+        do {
+            return try await bulkhead.run { [envelope] in
+                try await self.call(envelope, child, timeout: timeout, unlessRungAfter: rings)
+            }
+        } catch let error as BusError {
+            throw Self.cellError(error, cell)
+        } catch is Bulkhead.Full {
+            throw .overloaded(cell)
+        } catch {
+            throw .cancelled
         }
     }
 
@@ -210,11 +245,18 @@ package final class ChildRouter: CellRouter {
         if opened { child.alarm.ring() }
     }
 
-    /// A cell is reached through the child whose path its own begins with.
-    private static func child(holding cell: CellPath, in children: [CellPath: Child]) -> Child? {
+    /// A cell is reached through the child whose path its own begins with; calls to it are counted apart.
+    private static func way(to cell: CellPath, in children: inout [CellPath: Child]) -> (Child, Bulkhead)? {
         var path: CellPath? = cell
         while let candidate = path {
-            if let child = children[candidate] { return child }
+            if let child = children[candidate] {
+                if candidate == cell { return (child, child.bulkhead) }
+                let bulkhead =
+                    child.deepBulkheads[cell]
+                    ?? Bulkhead(name: "calls to \(cell)", limit: deepCallLimit, waiting: callLimit)
+                children[candidate]?.deepBulkheads[cell] = bulkhead
+                return (child, bulkhead)
+            }
             path = candidate.parent
         }
         return nil

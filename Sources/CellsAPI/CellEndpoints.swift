@@ -45,6 +45,10 @@ struct CellEndpoints: Sendable {
         switch try await dependencies.registry.retire(path) {
         case .removed: return .empty(.noContent)
         case .notFound: throw Self.unknown(path)
+        case .hasChildren(let count):
+            throw APIFault.conflict(
+                "Cell \(path) has \(count) \(count == 1 ? "cell" : "cells") below it. A cell can be retired when it has none."
+            )
         case .occupied(let count):
             throw APIFault.conflict(
                 "Cell \(path) has \(count) \(count == 1 ? "server" : "servers"). A cell can be retired when it has none."
@@ -67,12 +71,19 @@ struct CellEndpoints: Sendable {
 enum CellView {
     static func json(_ cell: CellRecord) -> JSONValue {
         let heartbeat = cell.heartbeat
-        let newest = max(heartbeat?.newestSequence ?? cell.lastSequence, cell.lastSequence)
+        let isChild = cell.path.parent?.isRoot ?? true
+        let applied = isChild ? cell.lastSequence : heartbeat?.newestSequence ?? 0
+        let newest = max(heartbeat?.newestSequence ?? applied, applied)
         return [
             "path": .string(cell.path.description), "name": .string(cell.path.name),
             "parent": JSONValue(cell.path.parent?.description),
+            "depth": .integer(Int64(cell.path.components.count)),
+            "kind": heartbeat?.isLeaf == false ? "branch" : "leaf",
+            "cells": [
+                "total": .integer(Int64(heartbeat?.cells ?? 0)), "down": .integer(Int64(heartbeat?.cellsDown ?? 0)),
+            ],
             "health": [
-                "state": .string(cell.health.rawValue), "reason": JSONValue(cell.reason),
+                "state": .string(cell.isCutOff ? "unknown" : cell.health.rawValue), "reason": JSONValue(cell.reason),
                 "since": .string(Timestamp.seconds(cell.since)),
             ],
             "placement": placement(cell.order),
@@ -94,8 +105,7 @@ enum CellView {
                 "agents": .object(cell.agentVersions.mapValues { .integer(Int64($0)) }),
             ],
             "events": [
-                "applied": .integer(cell.lastSequence), "newest": .integer(newest),
-                "lag": .integer(newest - cell.lastSequence),
+                "applied": .integer(applied), "newest": .integer(newest), "lag": .integer(newest - applied),
             ],
             "heartbeat_at": JSONValue(heartbeat.map { Timestamp.seconds($0.sentAt) }),
         ]

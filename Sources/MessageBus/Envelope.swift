@@ -35,6 +35,9 @@ package struct Envelope: Codable, Sendable, Equatable {
     /// The sending service, as `<service>@<cell path>` or `compute@<host>`; informative, never trusted.
     package var sender: String
     package var caller: Caller?
+    /// Path of the cell that it is for, where that is not the one whose virtual host it goes through: a branch passes it
+    /// on without reading it.
+    package var cell: String?
     /// Names the type of `body`, for instance `cell.build` or `agent.step-result`.
     package var kind: String
     /// JSON of the type that `kind` names.
@@ -42,7 +45,8 @@ package struct Envelope: Codable, Sendable, Equatable {
 
     package init(
         messageID: UUID, idempotencyKey: String? = nil, requestID: String, traceParent: String? = nil,
-        deadline: Date? = nil, sender: String, caller: Caller? = nil, kind: String, body: Data
+        deadline: Date? = nil, sender: String, caller: Caller? = nil, cell: String? = nil, kind: String,
+        body: Data
     ) {
         self.version = Self.currentVersion
         self.messageID = messageID
@@ -52,6 +56,7 @@ package struct Envelope: Codable, Sendable, Equatable {
         self.deadline = deadline
         self.sender = sender
         self.caller = caller
+        self.cell = cell
         self.kind = kind
         self.body = body
     }

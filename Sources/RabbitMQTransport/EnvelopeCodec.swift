@@ -17,6 +17,7 @@ enum EnvelopeCodec {
         let deadline: Int64?
         let sender: String
         let caller: Caller?
+        let cell: String?
         let kind: String
     }
 
@@ -25,7 +26,7 @@ enum EnvelopeCodec {
             version: envelope.version, messageID: envelope.messageID, idempotencyKey: envelope.idempotencyKey,
             requestID: envelope.requestID, traceParent: envelope.traceParent,
             deadline: envelope.deadline.flatMap { Int64(exactly: ($0.timeIntervalSince1970 * 1000).rounded()) },
-            sender: envelope.sender, caller: envelope.caller, kind: envelope.kind)
+            sender: envelope.sender, caller: envelope.caller, cell: envelope.cell, kind: envelope.kind)
         let data: Data
         do {
             data = try JSONEncoder().encode(head)
@@ -53,7 +54,7 @@ enum EnvelopeCodec {
             messageID: head.messageID, idempotencyKey: head.idempotencyKey, requestID: head.requestID,
             traceParent: head.traceParent,
             deadline: head.deadline.map { Date(timeIntervalSince1970: Double($0) / 1000) },
-            sender: head.sender, caller: head.caller, kind: head.kind, body: body)
+            sender: head.sender, caller: head.caller, cell: head.cell, kind: head.kind, body: body)
         envelope.version = head.version
         return envelope
     }

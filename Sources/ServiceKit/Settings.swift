@@ -44,6 +44,8 @@ package struct OpsSettings: Codable, Sendable {
 package struct CellSettings: Codable, Sendable {
     package var path: String
     package var name: String
+    /// `branch` for a cell with cells below it; absent for the root and for leaves.
+    package var kind: String?
 }
 
 /// `cellwright-api`.

@@ -192,7 +192,7 @@ final class Parent: Sendable {
             case .instanceChanged(let summary): summary.id == id
             case .buildFailed(let failure): failure.id == id
             case .instanceDeleted(let deletion): deletion.id == id
-            case .hostChanged: false
+            case .hostChanged, .cellChanged, .cellRemoved: false
             }
         }
     }

@@ -11,21 +11,33 @@ import Testing
         .init(id: ServerID(UUID()), version: -2, rendered: Data(repeating: 0x20, count: 70_000)),
     ]
 
+    private let missing = [ServerID(UUID()), ServerID(UUID())]
+
     @Test func comeBackAsTheyWent() throws {
-        let back = try GetRequest.decode(GetRequest.encode(.init(rows: rows))).rows
-        #expect(back.map(\.id) == rows.map(\.id))
-        #expect(back.map(\.version) == rows.map(\.version))
-        #expect(back.map(\.rendered) == rows.map(\.rendered))
-        #expect(try RenderedRows.decode(RenderedRows.encode([])).isEmpty)
+        var reply = GetRequest.Reply(rows: rows)
+        reply.unreachable = missing
+        let back = try GetRequest.decode(GetRequest.encode(reply))
+        #expect(back.rows.map(\.id) == rows.map(\.id))
+        #expect(back.rows.map(\.version) == rows.map(\.version))
+        #expect(back.rows.map(\.rendered) == rows.map(\.rendered))
+        #expect(back.unreachable == missing)
+        let none = try GetRequest.decode(GetRequest.encode(.init(rows: [])))
+        #expect(none.rows.isEmpty && none.unreachable == nil)
     }
 
     @Test func areRefusedWhenCutOff() {
-        let whole = RenderedRows.encode(Array(rows.prefix(2)))
+        var reply = GetRequest.Reply(rows: [])
+        reply.unreachable = missing
         // A cut between two rows leaves fewer, which the asker sees.
-        let boundary = RenderedRows.encode(Array(rows.prefix(1))).count
-        for length in 0..<whole.count where length != 1 && length != boundary {
-            #expect(throws: CellFailure.self, "\(length) bytes") { try RenderedRows.decode(whole.prefix(length)) }
+        let boundaries = (0...2).map { count in
+            reply.rows = Array(rows.prefix(count))
+            return GetRequest.encode(reply).count
         }
-        #expect(throws: CellFailure.self) { try RenderedRows.decode(Data(#"{"rows":[]}"#.utf8)) }
+        let whole = GetRequest.encode(reply)
+        for length in 0..<whole.count where !boundaries.contains(length) {
+            #expect(throws: CellFailure.self, "\(length) bytes") { try GetRequest.decode(whole.prefix(length)) }
+        }
+        #expect(throws: CellFailure.self) { try GetRequest.decode(Data(#"{"rows":[]}"#.utf8)) }
+        #expect(throws: CellFailure.self) { try GetRequest.decode(Data([1, 255, 255, 255, 255])) }
     }
 }

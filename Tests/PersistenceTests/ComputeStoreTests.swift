@@ -106,7 +106,7 @@ struct ComputeStoreTests {
 
     @Test func aSeedIsAppliedOnce() async throws {
         let pool = PostgresPool(try await PrivatePostgres.shared().createDatabase())
-        _ = try await CellSchemas.migrate(pool, isRoot: true)
+        _ = try await CellSchemas.migrate(pool, .root)
         let ids = CountingIDs()
         let seed = CloudSeed(
             flavors: [.init(name: "tiny", vcpus: 1, memoryMiB: 64, diskGiB: 1)],

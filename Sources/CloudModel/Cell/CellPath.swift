@@ -33,6 +33,15 @@ package struct CellPath: Hashable, Sendable, Comparable, CustomStringConvertible
         Self.isValidName(name) ? CellPath(unchecked: components + [name]) : nil
     }
 
+    /// Whether `other` is this cell or lies below it.
+    package func holds(_ other: CellPath) -> Bool { other.components.starts(with: components) }
+
+    /// The child of this cell that is `other` or that `other` lies below; `nil` when it does not lie below this cell.
+    package func child(toward other: CellPath) -> CellPath? {
+        guard holds(other), other != self else { return nil }
+        return CellPath(unchecked: Array(other.components.prefix(components.count + 1)))
+    }
+
     package var description: String { "/" + components.joined(separator: "/") }
 
     package static func < (left: CellPath, right: CellPath) -> Bool {

@@ -69,9 +69,10 @@ struct ServerAccess: Sendable {
     private func fetch(
         _ id: ServerID, from cell: CellPath, _ view: ServerViewContext, _ request: ComputeRequest
     ) async throws -> Data? {
-        try await dependencies.cells.send(
-            GetRequest(ids: [id], view: view), to: cell, context: dependencies.readContext(request)
-        ).rows.first?.rendered
+        let reply = try await dependencies.cells.send(
+            GetRequest(ids: [id], view: view), to: cell, context: dependencies.readContext(request))
+        if reply.unreachable?.isEmpty == false { throw CellError.unreachable(cell) }
+        return reply.rows.first?.rendered
     }
 
     /// The server as a document, whole, in the oldest shape unless said otherwise.

@@ -11,7 +11,7 @@ import ServerViews
 /// `GET /servers` and `GET /servers/detail`.
 ///
 /// One read in the directory gives the page; the cells that hold rows of it are asked at the same time, each once, and
-/// answer with rendered rows that are only framed here. Rows of cells that can't be reached come from the directory.
+/// answer with rendered rows that are only framed here; of what lies below a child the child knows where. Rows of cells that can't be reached come from the directory.
 struct ServerListEndpoints: ComputeEndpoints {
     private let dependencies: ComputeDependencies
 
@@ -66,7 +66,7 @@ struct ServerListEndpoints: ComputeEndpoints {
         var rendered: [ServerID: Data] = [:]
         var byCell: [CellPath: [DirectoryRow]] = [:]
         for row in rows {
-            if let cell = row.cell {
+            if let leaf = row.cell, let cell = CellPath.root.child(toward: leaf) {
                 byCell[cell, default: []].append(row)
             } else if let unplaced = row.unplaced {
                 rendered[row.summary.id] = renderer.render(unplaced, host: nil)
@@ -92,6 +92,12 @@ struct ServerListEndpoints: ComputeEndpoints {
             for try await (cell, reply) in group {
                 if let reply {
                     for row in reply.rows { rendered[row.id] = row.rendered }
+                    let unreachable = Set(reply.unreachable ?? [])
+                    if !unreachable.isEmpty {
+                        partial(
+                            (byCell[cell] ?? []).filter { unreachable.contains($0.summary.id) }, renderer,
+                            into: &rendered)
+                    }
                 } else {
                     partial(byCell[cell] ?? [], renderer, into: &rendered)
                 }

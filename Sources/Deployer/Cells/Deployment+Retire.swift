@@ -30,8 +30,12 @@ extension Deployment {
     private func retire(
         _ path: CellPath, _ lock: borrowing ExclusiveLock, stop: StopRequest
     ) async throws -> Retirement {
-        guard settings.topology.cell(path) != nil, !path.isRoot else {
+        guard let cell = settings.topology.cell(path), !path.isRoot else {
             throw CellsFailure.refused("\(path) is no cell that can be retired")
+        }
+        guard cell.children.isEmpty else {
+            let children = cell.children.map(\.path.description).joined(separator: ", ")
+            throw CellsFailure.refused("\(path) has cells below it: retire \(children) first")
         }
         let client = try await cells()
         return try await withHosts { hosts in

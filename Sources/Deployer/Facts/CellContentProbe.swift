@@ -8,7 +8,7 @@ struct CellContentProbe {
         select to_regclass('directory.cells') is not null as mapped, to_regclass('cell.instances') is not null as filled \\gset
         \\if :mapped
         select 'cell', path, bus->>'host', bus->>'port', bus->>'vhost', bus->>'user',
-          coalesce(bus->>'tls', 'false') from directory.cells;
+          coalesce(bus->>'tls', 'false') from directory.cells where bus->>'vhost' is not null;
         \\endif
         \\if :filled
         select 'servers', current_database(), coalesce(host, ''), project_id, count(*) from cell.instances

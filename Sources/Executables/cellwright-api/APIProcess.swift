@@ -32,7 +32,7 @@ struct APIProcess {
         let children = ChildConnections(name: "api", tls: settings.bus.tls, logger: shell.logger)
         let router = ChildRouter(
             sender: "api", ids: SystemIDSource(), wallClock: SystemWallClock(), renew: { children.renew($0) },
-            connect: { children.open($0) })
+            below: { await CellFeed.below(root, shell.logger) }, connect: { children.open($0) })
         let images = PostgresImageRepository(pool: pool)
         let imageStore = try ImageStore(folder: FilePath(settings.imageDirectory))
         let tickets = ImageTicketSigner(key: identity.key, clock: SystemWallClock())

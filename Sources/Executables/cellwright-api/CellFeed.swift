@@ -22,6 +22,16 @@ struct CellFeed: Service {
         self.logger = logger
     }
 
+    /// The cells below the root's children; none while the database does not answer.
+    static func below(_ store: PostgresRootStore, _ logger: Logger) async -> [CellStatus] {
+        do {
+            return try await store.cellsBelow()
+        } catch {
+            logger.warning("cells below branches can't be read", metadata: ["error": "\(ErrorChain(error))"])
+            return []
+        }
+    }
+
     func run() async throws {
         try await cancelWhenGracefulShutdown {
             try await withThrowingTaskGroup(of: Void.self) { group in

@@ -50,7 +50,7 @@ struct LabServers: Sendable {
     func makeTemplate() async throws {
         try await administration.execute(Statement(raw: "create database \(Self.template)").once)
         let pool = PostgresPool(try Self.configuration(ready, database: Self.template, sessions: 1))
-        _ = try await CellSchemas.migrate(pool, isRoot: false)
+        _ = try await CellSchemas.migrate(pool, .leaf)
         await pool.close(grace: .seconds(1))
     }
 

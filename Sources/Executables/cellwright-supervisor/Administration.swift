@@ -8,6 +8,7 @@ import MessageBus
 import Persistence
 import PostgresClient
 import Primitives
+import ServerLifecycle
 import ServiceKit
 
 struct Migrate: AsyncParsableCommand {
@@ -18,7 +19,7 @@ struct Migrate: AsyncParsableCommand {
     func run() async throws {
         let settings = try settings.load()
         let pool = try DatabaseSetup.open(settings.database, name: "migrate", connections: 1)
-        let applied = try await CellSchemas.migrate(pool, isRoot: settings.cell.path == "/")
+        let applied = try await CellSchemas.migrate(pool, try settings.cell.cellKind())
         await pool.close()
         try Output.changed(applied)
     }
@@ -26,7 +27,7 @@ struct Migrate: AsyncParsableCommand {
 
 struct CellCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "cell", abstract: "The root's cell mappings.",
+        commandName: "cell", abstract: "The cells below: the mappings of the root or of a branch.",
         subcommands: [Put.self, List.self, Remove.self, Resync.self])
 
     struct Put: AsyncParsableCommand {
@@ -42,7 +43,7 @@ struct CellCommand: AsyncParsableCommand {
 
         func run() async throws {
             let mapping = try Input.decode(Mapping.self)
-            try await withRootStore(settings) { store in
+            try await withParentStore(settings) { store in
                 let isChanged = try await store.putCell(mapping.path, bus: mapping.bus, now: SystemWallClock().now())
                 try Output.changed(isChanged ? [mapping.path.description] : [])
             }
@@ -66,7 +67,7 @@ struct CellCommand: AsyncParsableCommand {
         }
 
         func run() async throws {
-            try await withRootStore(settings) { store in
+            try await withParentStore(settings) { store in
                 try Output.json(
                     try await store.cells().map {
                         Row(
@@ -86,9 +87,9 @@ struct CellCommand: AsyncParsableCommand {
 
         func run() async throws {
             guard let path = CellPath(path) else { throw ValidationError("\(path) is not a cell path such as /north") }
-            try await withRootStore(settings) { store in
+            try await withParentStore(settings) { store in
                 guard try await store.requestResync(of: path) else {
-                    throw ValidationError("there is no cell \(path)")
+                    throw ValidationError("there is no cell \(path) here")
                 }
                 try Output.changed([path.description])
             }
@@ -103,7 +104,7 @@ struct CellCommand: AsyncParsableCommand {
 
         func run() async throws {
             guard let path = CellPath(path) else { throw ValidationError("\(path) is not a cell path such as /north") }
-            try await withRootStore(settings) { store in
+            try await withParentStore(settings) { store in
                 try Output.changed(try await store.removeCell(path) ? [path.description] : [])
             }
         }
@@ -137,14 +138,22 @@ struct HostCommand: AsyncParsableCommand {
     }
 }
 
-private func withRootStore(_ option: SettingsOption, _ body: (PostgresRootStore) async throws -> Void) async throws {
+private func withParentStore(
+    _ option: SettingsOption, _ body: (any ParentStore) async throws -> Void
+) async throws {
     let settings = try option.load()
-    guard settings.cell.path == "/" else {
-        throw ValidationError("cells are mapped in the root: use its settings file")
+    guard let cell = CellPath(settings.cell.path) else { throw ValidationError("cell.path is not a cell path") }
+    let kind = try settings.cell.cellKind()
+    guard kind != .leaf else {
+        throw ValidationError("cells are mapped in their parent: use its settings file")
     }
     let pool = try DatabaseSetup.open(settings.database, name: "cell", connections: 1)
-    let ports = PortLedger.network(PostgresNetworkStore(pool: pool, ids: SystemIDSource()))
-    try await body(PostgresRootStore(pool: pool, ports: ports))
+    if kind == .root {
+        let ports = PortLedger.network(PostgresNetworkStore(pool: pool, ids: SystemIDSource()))
+        try await body(PostgresRootStore(pool: pool, ports: ports))
+    } else {
+        try await body(PostgresBranchStore(pool: pool, cell: cell))
+    }
     await pool.close()
 }
 

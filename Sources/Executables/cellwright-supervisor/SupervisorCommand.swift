@@ -4,7 +4,7 @@ import ServiceKit
 @main
 struct SupervisorCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "cellwright-supervisor", abstract: "Owns one cell: the root, or a leaf.",
+        commandName: "cellwright-supervisor", abstract: "Owns one cell: the root, a branch or a leaf.",
         version: ProcessShell.version, subcommands: [Run.self, Migrate.self, CellCommand.self, HostCommand.self],
         defaultSubcommand: Run.self)
 }

@@ -13,7 +13,7 @@ import FoundationEssentials
 import ServiceKit
 import Supervisor
 
-/// The composition root of a supervisor: the root cell's or a leaf's, by its path.
+/// The composition root of a supervisor: the root cell's, a branch's or a leaf's.
 struct SupervisorProcess {
     let settings: SupervisorSettings
 
@@ -21,30 +21,44 @@ struct SupervisorProcess {
         guard let cell = CellPath(settings.cell.path) else { throw ValidationError("cell.path is not a cell path") }
         let shell = ProcessShell(service: "cellwright-supervisor", fixed: ["cell": "\(cell)"])
         let pool = try DatabaseSetup.open(settings.database, name: "supervisor@\(cell)")
-        let applied = try await CellSchemas.migrate(pool, isRoot: cell.isRoot)
+        let kind = try settings.cell.cellKind()
+        let applied = try await CellSchemas.migrate(pool, kind)
         if !applied.isEmpty { shell.logger.notice("schema migrated", metadata: ["migrations": "\(applied)"]) }
         let bus: any MessageBus = try BusSetup.open(settings.bus, name: "supervisor@\(cell)", shell: shell)
         let ops = OpsServer(
             settings: settings.ops, health: shell.health, metrics: shell.metrics, logger: shell.logger)
-        if cell.isRoot {
-            try await shell.run([ops, root(pool, shell)])
-        } else {
-            try await shell.run([ops, leaf(cell, pool, bus, shell)])
+        switch kind {
+        case .root: try await shell.run([ops, root(pool, shell)])
+        case .branch: try await shell.run([ops, branch(cell, pool, bus, shell)])
+        case .leaf: try await shell.run([ops, leaf(cell, pool, bus, shell)])
         }
         await bus.close()
         await pool.close()
     }
 
     private func root(_ pool: PostgresPool, _ shell: ProcessShell) -> RootSupervisor {
-        let children = ChildConnections(name: "supervisor@/", tls: settings.bus.tls, logger: shell.logger)
-        let router = ChildRouter(
-            sender: "supervisor@/", ids: SystemIDSource(), wallClock: SystemWallClock(),
-            renew: { children.renew($0) }, connect: { children.open($0) })
-        return RootSupervisor(
+        RootSupervisor(
             store: PostgresRootStore(
-                pool: pool, ports: .network(PostgresNetworkStore(pool: pool, ids: SystemIDSource()))), router: router,
-            clock: ContinuousClock(),
-            wallClock: SystemWallClock(), ids: SystemIDSource(), logger: shell.logger)
+                pool: pool, ports: .network(PostgresNetworkStore(pool: pool, ids: SystemIDSource()))),
+            router: router(.root, shell), clock: ContinuousClock(), wallClock: SystemWallClock(),
+            ids: SystemIDSource(), logger: shell.logger)
+    }
+
+    private func branch(
+        _ cell: CellPath, _ pool: PostgresPool, _ bus: any MessageBus, _ shell: ProcessShell
+    ) -> BranchSupervisor {
+        BranchSupervisor(
+            cell: cell, name: "supervisor-" + ProcessInfo.processInfo.hostName, version: ProcessShell.version,
+            store: PostgresBranchStore(pool: pool, cell: cell), bus: bus, router: router(cell, shell),
+            clock: ContinuousClock(), wallClock: SystemWallClock(), ids: SystemIDSource(), logger: shell.logger)
+    }
+
+    private func router(_ cell: CellPath, _ shell: ProcessShell) -> ChildRouter {
+        let name = "supervisor@\(cell)"
+        let children = ChildConnections(name: name, tls: settings.bus.tls, logger: shell.logger)
+        return ChildRouter(
+            sender: name, ids: SystemIDSource(), wallClock: SystemWallClock(), renew: { children.renew($0) },
+            connect: { children.open($0) })
     }
 
     private func leaf(
@@ -54,5 +68,17 @@ struct SupervisorProcess {
             cell: cell, name: "supervisor-" + ProcessInfo.processInfo.hostName,
             version: shell.version, hosts: [], store: PostgresCellStore(pool: pool, cell: cell), bus: bus,
             clock: ContinuousClock(), wallClock: SystemWallClock(), ids: SystemIDSource(), logger: shell.logger)
+    }
+}
+
+extension CellSettings {
+    /// - Throws: a validation error for a kind that this program does not know.
+    func cellKind() throws -> CellKind {
+        if path == "/" { return .root }
+        guard let kind else { return .leaf }
+        guard let known = CellKind(rawValue: kind), known != .root else {
+            throw ValidationError("cell.kind is neither branch nor leaf")
+        }
+        return known
     }
 }

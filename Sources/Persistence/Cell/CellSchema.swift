@@ -103,7 +103,7 @@ package enum CellSchema {
         "create index instances_failed on cell.instances (updated_at) where vm_state = 'error' and task_state is null"
     ]
 
-    private static let outbox = [
+    static let outbox = [
         "create schema outbox",
         """
         create table outbox.events (

@@ -15,7 +15,7 @@ final class PlacementPicture: Sendable {
         /// By place in `hosts`: whether the host itself takes servers, its cell apart.
         var isOpen: [Bool] = []
         var places: [HostName: Int] = [:]
-        /// The parent's children, and whether they take servers.
+        /// The cells below, and whether they take servers.
         var cells: [CellPath: Bool] = [:]
     }
 
@@ -111,13 +111,14 @@ final class PlacementPicture: Sendable {
         state.places = Dictionary(uniqueKeysWithValues: state.hosts.enumerated().map { ($1.name, $0) })
     }
 
-    /// A host's cell is a child, or lies below one. Nil: neither.
+    /// A host's cell is a child, or lies below one; it is open when every cell on the way is. Nil: neither.
     private static func isOpen(_ cell: CellPath, _ cells: [CellPath: Bool]) -> Bool? {
         var path: CellPath? = cell
+        var result: Bool?
         while let candidate = path {
-            if let isOpen = cells[candidate] { return isOpen }
+            if let isOpen = cells[candidate] { result = isOpen && (result ?? true) }
             path = candidate.parent
         }
-        return nil
+        return result
     }
 }

@@ -15,7 +15,11 @@ extension PostgresRootStore {
             """
             update outbox.commands set due_at = \(retryAt) where id in (
                 select c.id from outbox.commands c
-                where c.due_at <= \(now) and c.cell = any(\(cells.map(\.description)))
+                where c.due_at <= \(now)
+                    and exists (select from unnest(\(cells.map(\.description))) as r (path)
+                        where c.cell = r.path or starts_with(c.cell, r.path || '/'))
+                    and not exists (select from directory.cells d
+                        where d.path = c.cell and d.bus is null and d.health = 'down')
                     and not exists (select 1 from scheduler.build_requests b
                         where b.instance_id = c.instance_id and b.state = 'placed')
                 order by c.id limit \(limit) for update of c skip locked)

@@ -1,18 +1,15 @@
-import CloudModel
+package import CloudModel
 import FoundationEssentials
 import Primitives
 import ServerLifecycle
-import PostgresClient
-
-/// An event that contradicts what the root knows. A person must look; the cell's other events go on.
-struct EventRefusal: Error, CustomStringConvertible {
-    let description: String
-}
+package import PostgresClient
 
 extension PostgresRootStore {
     /// Hosts joined or changed, in this order, in a few statements however many. A host's provider is its own for good,
     /// its name its cell's as long as the host is up there.
-    func apply(_ hosts: [HostRecord], from cell: CellPath, in transaction: PostgresTransaction) async throws {
+    package func apply(
+        _ hosts: [HostRecord], of cell: CellPath, in transaction: PostgresTransaction
+    ) async throws {
         // Of several words about one host the last counts.
         var newest: [HostName: HostRecord] = [:]
         var names: [ProviderID: HostName] = [:]

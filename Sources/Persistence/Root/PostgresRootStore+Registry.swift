@@ -30,6 +30,11 @@ extension PostgresRootStore: CellRegistry {
             let known = try await transaction.query(
                 "select 1 from directory.cells where path = \(path.description) for update")
             guard !known.isEmpty else { return .notFound }
+            let children: Int =
+                try await transaction.query(
+                    "select count(*) from directory.cells where starts_with(path, \(path.below))"
+                ).scalar() ?? 0
+            guard children == 0 else { return .hasChildren(children) }
             let count: Int = try await transaction.query(Self.remaining(in: path)).scalar() ?? 0
             guard count == 0 else { return .occupied(count) }
             _ = try await transaction.pipeline([
@@ -71,27 +76,31 @@ extension PostgresRootStore: CellRegistry {
         let rows = try await pool.query(
             """
             select c.path, c.is_enabled, c.placement, c.placement_reason, c.placement_since, c.health, c.reason,
-                c.since, nullif(c.heartbeat, 'null'::jsonb) as heartbeat, c.last_sequence, h.*, s.*, b.coming,
+                c.since, (select min(d.path) from directory.cells d
+                    where d.health = 'down' and starts_with(c.path, d.path || '/')) as cut_at,
+                nullif(c.heartbeat, 'null'::jsonb) as heartbeat, c.last_sequence, h.*, s.*, b.coming,
                 coalesce(v.versions, '{}'::jsonb) as versions, coalesce(r.resources, '{}'::jsonb) as resources
             from (select * from directory.cells c where \(fragment: condition) order by c.path limit \(limit)) c,
+            lateral (select array(select d.path from directory.cells d
+                where d.path = c.path or starts_with(d.path, c.path || '/')) as paths) t,
             lateral (select count(*) as hosts, count(*) filter (where h.is_up) as hosts_up,
                     count(*) filter (where h.is_enabled and h.placement = 'enabled') as hosts_open
-                from directory.hosts h where h.cell = c.path) h,
+                from directory.hosts h where h.cell = any(t.paths)) h,
             lateral (select count(*) as servers, count(*) filter (where i.vm_state = 'building') as building,
                     count(*) filter (where i.task_state = 'deleting') as deleting,
                     count(distinct i.project_id) as projects
-                from directory.instances i where i.cell = c.path and i.deleted_at is null) s,
+                from directory.instances i where i.cell = any(t.paths) and i.deleted_at is null) s,
             lateral (select count(*) as coming from scheduler.build_requests b
                 join directory.instances i on i.id = b.instance_id
-                where b.cell = c.path and i.cell is null and i.deleted_at is null) b,
+                where b.cell = any(t.paths) and i.cell is null and i.deleted_at is null) b,
             lateral (select jsonb_object_agg(x.version, x.count) as versions from (
                 select h.record->'inventory'->>'agentVersion' as version, count(*) as count
-                from directory.hosts h where h.cell = c.path group by 1) x) v,
+                from directory.hosts h where h.cell = any(t.paths) group by 1) x) v,
             lateral (select jsonb_object_agg(x.class, jsonb_build_array(x.total, x.usable, x.used)) as resources from (
                 select n.class, sum(n.total) as total, sum(n.used) as used,
                     sum(floor((n.total - n.reserved) * n.allocation_ratio)) as usable
                 from placement.providers p join placement.inventories n on n.provider_id = p.id
-                where p.cell = c.path group by 1) x) r
+                where p.cell = any(t.paths) group by 1) x) r
             order by c.path
             """)
         return try rows.map(Self.record)
@@ -110,6 +119,12 @@ extension PostgresRootStore: CellRegistry {
             since: since,
             heartbeat: try row.isNull("heartbeat") ? nil : try row.json("heartbeat", as: CellHeartbeat.self),
             lastSequence: try row.get("last_sequence"))
+        let cutAt: String? = try row.get("cut_at")
+        if let cutAt {
+            record.isCutOff = true
+            record.health = .down
+            record.reason = "cell \(cutAt), through which it is reached, is down"
+        }
         record.hosts = try row.get("hosts")
         record.hostsUp = try row.get("hosts_up")
         record.hostsOpen = try row.get("hosts_open")

@@ -232,11 +232,4 @@ extension PostgresRootStore {
             Self.nudge(.buildRequests),
         ])
     }
-
-    static func cell(_ text: String?) throws -> CellPath {
-        guard let text, let path = CellPath(text) else {
-            throw StoredValueError(what: "cell path", value: text ?? "nothing")
-        }
-        return path
-    }
 }

@@ -4,7 +4,9 @@ extension RootSchema {
     /// What counts against quotas stands by itself (`quota.uses`, a row a server), and a directory that loses rows says so:
     /// `directory.gaps` names the cells whose rows are to be read again, written by triggers in the very transaction that
     /// took rows away. Nothing of ours deletes rows of `directory.instances` but a pruner, which sets `cellwright.prunes`.
-    static let completeness = [
+    static let completeness = uses + gaps + unbound + gapTriggers + indexes
+
+    private static let uses = [
         "create schema quota",
         """
         create table quota.uses (
@@ -20,6 +22,9 @@ extension RootSchema {
         insert into quota.uses (instance_id, project_id, user_id, vcpus, memory_mib)
         select id, project_id, user_id, vcpus, memory_mib from directory.instances where deleted_at is null
         """,
+    ]
+
+    static let gaps = [
         "create sequence directory.gap_numbers",
         """
         create table directory.gaps (
@@ -29,9 +34,15 @@ extension RootSchema {
         )
         """,
         "alter table directory.cells add column resync_wanted boolean not null default false",
+    ]
+
+    private static let unbound = [
         // Build requests and placements outlive a row that got lost: the row is made from them again.
         "alter table scheduler.build_requests drop constraint build_requests_instance_id_fkey",
         "alter table directory.placements drop constraint placements_instance_id_fkey",
+    ]
+
+    static let gapTriggers = [
         """
         create function directory.note_gaps(paths text[]) returns void language sql as $$
             insert into directory.gaps (cell) select distinct p from unnest(paths) as p order by p
@@ -63,6 +74,9 @@ extension RootSchema {
         create trigger instances_truncated after truncate on directory.instances
             for each statement execute function directory.note_truncated()
         """,
+    ]
+
+    private static let indexes = [
         "create index instances_by_name on directory.instances (project_id, name, id) where deleted_at is null",
         "create index instances_by_status on directory.instances (status, created_at, id) where deleted_at is null",
         "create index instances_of_user on directory.instances (user_id, created_at, id) where deleted_at is null",

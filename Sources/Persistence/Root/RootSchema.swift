@@ -14,9 +14,10 @@ package enum RootSchema {
         Migration(number: 4, name: "placement orders", statements: placementOrders),
         Migration(number: 5, name: "uses, gaps of the directory, its indexes", statements: completeness),
         Migration(number: 6, name: "changes of placement", statements: placementChanges),
+        Migration(number: 7, name: "cells below branches", statements: cellsBelow),
     ]
 
-    private static let directory = [
+    static let directory = [
         "create schema directory",
         """
         create table directory.cells (
@@ -192,6 +193,9 @@ package enum RootSchema {
         "create index commands_due on outbox.commands (due_at)",
         "create index commands_of_instance on outbox.commands (instance_id)",
     ]
+
+    /// A cell below a branch is known, but where it is only the branch knows.
+    static let cellsBelow = ["alter table directory.cells alter column bus drop not null"]
 
     /// The operator's word on cells and hosts, and which hosts were chosen for a server.
     private static let placementOrders = [

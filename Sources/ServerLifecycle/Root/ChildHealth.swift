@@ -66,7 +66,8 @@ package struct ChildHealth: Sendable, Equatable {
         self.heartbeat = heartbeat
         let isNews =
             old?.conductorsUp != heartbeat.conductorsUp || old?.hostsUp != heartbeat.hostsUp
-            || old?.hosts != heartbeat.hosts || old?.version != heartbeat.version
+            || old?.hosts != heartbeat.hosts || old?.version != heartbeat.version || old?.cells != heartbeat.cells
+            || old?.cellsDown != heartbeat.cellsDown
         return judge(at: now) || isNews
     }
 

@@ -34,13 +34,20 @@ package struct CellPulse: Sendable, Equatable {
     package var conductorsUp: Int
     package var hostsUp: Int
     package var hosts: Int
+    /// Cells below a branch, and those of them that are down or cut off; nil in a leaf.
+    package var cells: Int?
+    package var cellsDown: Int?
 
     package static let conductorTimeout: Duration = .seconds(10)
 
-    package init(newestSequence: Int64, conductorsUp: Int, hostsUp: Int, hosts: Int) {
+    package init(
+        newestSequence: Int64, conductorsUp: Int, hostsUp: Int, hosts: Int, cells: Int? = nil, cellsDown: Int? = nil
+    ) {
         self.newestSequence = newestSequence
         self.conductorsUp = conductorsUp
         self.hostsUp = hostsUp
         self.hosts = hosts
+        self.cells = cells
+        self.cellsDown = cellsDown
     }
 }

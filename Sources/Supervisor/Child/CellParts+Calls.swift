@@ -10,19 +10,25 @@ extension CellParts {
         do {
             return try await respond(envelope)
         } catch {
-            let message = "\(ErrorChain(error))"
+            let failure =
+                (error as? CellError).map { CellFailure($0) } ?? (error as? CellFailure)
+                ?? CellFailure(message: "\(ErrorChain(error))")
             logger.warning(
                 "a call failed",
                 metadata: [
-                    "bus.kind": "\(envelope.kind)", "request.id": "\(envelope.requestID)", "error": "\(message)",
+                    "bus.kind": "\(envelope.kind)", "request.id": "\(envelope.requestID)", "error": "\(failure)",
                 ])
-            return failure(envelope, message)
+            return self.failure(envelope, failure)
         }
     }
 
     func failure(_ envelope: Envelope, _ message: String) -> Envelope {
+        failure(envelope, CellFailure(message: message))
+    }
+
+    private func failure(_ envelope: Envelope, _ failure: CellFailure) -> Envelope {
         do {
-            return try CellCall.failure(to: envelope, message, messageID: ids.uuid(), sender: sender)
+            return try CellCall.failure(to: envelope, failure, messageID: ids.uuid(), sender: sender)
         } catch {
             // A text always encodes; the kind alone says enough.
             return Envelope(

@@ -22,4 +22,11 @@ package struct ChildSettings: Sendable, Equatable {
     package var queryTimeout: Duration = .seconds(10)
 
     package init() {}
+
+    /// Of a branch: what it has in hand mostly waits for children, and one that hangs must leave places for the others.
+    package static let branch: ChildSettings = {
+        var settings = ChildSettings()
+        settings.concurrency = 1024
+        return settings
+    }()
 }

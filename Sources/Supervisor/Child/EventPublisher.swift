@@ -86,6 +86,8 @@ extension CellEvent {
         case .buildFailed: "instance.build-failed"
         case .instanceDeleted: "instance.deleted"
         case .hostChanged: "host.changed"
+        case .cellChanged: "cell.changed"
+        case .cellRemoved: "cell.removed"
         }
     }
 }

@@ -80,7 +80,8 @@ struct HeartbeatTeller: Sendable {
                 CellHeartbeat(
                     cell: parts.cell, version: version, sentAt: now, newestSequence: look.pulse.newestSequence,
                     databaseMilliseconds: state.seconds * 1000, isDatabaseUp: state.isUp,
-                    conductorsUp: look.pulse.conductorsUp, hostsUp: look.pulse.hostsUp, hosts: look.pulse.hosts))
+                    conductorsUp: look.pulse.conductorsUp, hostsUp: look.pulse.hostsUp, hosts: look.pulse.hosts,
+                    cells: look.pulse.cells, cellsDown: look.pulse.cellsDown))
         } while await parts.pause(parts.settings.heartbeatInterval)
     }
 

@@ -32,6 +32,7 @@ struct LeafResponder: Sendable {
             try await parts.reply(envelope, to: InventoryRequest.self) { try await inventory($0) }
         case AuditRequest.kind:
             try await parts.reply(envelope, to: AuditRequest.self) { _ in try await store.audit() }
+        case CellsRequest.kind: try await parts.reply(envelope, to: CellsRequest.self) { _ in .init(cells: []) }
         case PingRequest.kind: try await parts.reply(envelope, to: PingRequest.self) { _ in .init() }
         case SetHostRequest.kind: try await parts.reply(envelope, to: SetHostRequest.self) { try await setHost($0) }
         default: parts.failure(envelope, "this cell knows no request \(envelope.kind)")

@@ -1,4 +1,4 @@
-package import CloudModel
+import CloudModel
 import FoundationEssentials
 
 /// The configuration file of a service process: the contract between this tool and the services.
@@ -75,10 +75,13 @@ package enum ProcessConfiguration: Sendable, Equatable {
     package struct Cell: Sendable, Equatable, Codable {
         package var path: String
         package var name: String
+        /// `branch` for a cell with cells below it; absent for the root and for leaves.
+        package var kind: String?
 
-        package init(_ path: CellPath) {
-            self.path = path.description
-            name = path.name
+        package init(_ cell: Topology.Cell) {
+            path = cell.path.description
+            name = cell.name
+            kind = cell.kind == .branch ? CellKind.branch.rawValue : nil
         }
     }
 

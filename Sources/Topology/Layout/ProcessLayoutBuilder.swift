@@ -53,7 +53,7 @@ struct ProcessLayoutBuilder {
             secrets: [.database(cell.path), user.secret],
             .supervisor(
                 .init(
-                    cell: .init(cell.path), database: database(cell, .supervisor), bus: bus(cell, user, .supervisor),
+                    cell: .init(cell), database: database(cell, .supervisor), bus: bus(cell, user, .supervisor),
                     ops: .init(host: cell.path.opsAddress, port: 9101))))
     }
 
@@ -64,7 +64,7 @@ struct ProcessLayoutBuilder {
             secrets: [.database(cell.path), user.secret],
             .conductor(
                 .init(
-                    cell: .init(cell.path), identity: "\(host)-1", database: database(cell, .conductor),
+                    cell: .init(cell), identity: "\(host)-1", database: database(cell, .conductor),
                     bus: bus(cell, user, .conductor), ops: .init(host: cell.path.opsAddress, port: 9102))))
     }
 

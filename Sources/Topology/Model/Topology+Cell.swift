@@ -46,6 +46,8 @@ extension Topology {
             }
         }
 
+        package var kind: CellKind { path.isRoot ? .root : isLeaf ? .leaf : .branch }
+
         /// Whether it runs conductors and may have hosts.
         package var isLeaf: Bool {
             switch content {

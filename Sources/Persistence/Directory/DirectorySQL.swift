@@ -21,6 +21,18 @@ enum DirectorySQL {
             \(DirectoryAudit.modulus)), 0)::bigint
         """
 
+    /// Which rows count in an audit: those that were built and are not deleted.
+    static let counts =
+        "deleted_at is null and vm_state <> 'building' and not (vm_state = 'error' and launched_at is null)"
+
+    static func standing(_ row: Row) throws -> CellStanding {
+        CellStanding(
+            path: try PostgresRootStore.cell(row.get("path")),
+            health: CellStatus.Health(rawValue: try row.get("health")) ?? .down, reason: try row.get("reason"),
+            since: try row.get("since"),
+            heartbeat: try row.isNull("heartbeat") ? nil : try row.json("heartbeat", as: CellHeartbeat.self))
+    }
+
     static func audit(_ row: Row) throws -> DirectoryAudit {
         DirectoryAudit(
             sequence: try row.get("sequence"), servers: Int(try row.get("servers", as: Int64.self)),
@@ -173,7 +185,7 @@ enum DirectorySQL {
         let instance: Instance
     }
 
-    private static func summary(_ row: Row) throws -> InstanceSummary {
+    static func summary(_ row: Row) throws -> InstanceSummary {
         let vm: String = try row.get("vm_state")
         let task: String? = try row.get("task_state")
         let power: Int = try row.get("power_state")
@@ -191,6 +203,7 @@ enum DirectorySQL {
             keyName: try row.get("key_name"), addresses: try row.get("addresses"), tags: try row.get("tags"),
             isLocked: try row.get("is_locked"), reservationID: try row.get("reservation_id"),
             createdAt: try row.get("created_at"), updatedAt: try row.get("updated_at"),
-            launchedAt: try row.get("launched_at"), terminatedAt: try row.get("terminated_at"))
+            launchedAt: try row.get("launched_at"), terminatedAt: try row.get("terminated_at"),
+            vcpus: try row.get("vcpus"), memoryMiB: try row.get("memory_mib"))
     }
 }

@@ -4,7 +4,7 @@ package import FoundationEssentials
 import PostgresClient
 package import ServerLifecycle
 
-extension PostgresCellStore {
+extension PostgresChildStore {
     package func unpublishedEvents(confirmed: Int64?, limit: Int) async throws(CellStoreError) -> [SequencedEvent] {
         try await attempt {
             // Mostly there is nothing to do, and then nothing is written.
@@ -48,13 +48,18 @@ extension PostgresCellStore {
 
     private static func selectUnpublished(_ limit: Int) -> Statement {
         """
-        select sequence, event from outbox.events
+        select sequence, event, \(raw: Self.origin) as origin from outbox.events
         where sequence > (select published from outbox.position) order by sequence limit \(limit)
         """
     }
 
     private func sequenced(_ rows: Rows) throws -> [SequencedEvent] {
-        try rows.map { SequencedEvent(cell: cell, sequence: try $0.get("sequence"), event: try $0.json("event")) }
+        try rows.map { row in
+            let origin: String? = try row.get("origin")
+            return SequencedEvent(
+                cell: cell, sequence: try row.get("sequence"), event: try row.json("event"),
+                origin: origin.flatMap { CellPath($0) })
+        }
     }
 
     package func events(
@@ -63,7 +68,8 @@ extension PostgresCellStore {
         try await attempt {
             let answers = try await pool.pipeline([
                 """
-                select sequence, event from outbox.events where sequence > \(sequence) order by sequence limit \(limit)
+                select sequence, event, \(raw: Self.origin) as origin from outbox.events
+                where sequence > \(sequence) order by sequence limit \(limit)
                 """,
                 "select newest from outbox.position",
             ])

@@ -1,0 +1,172 @@
+package import CellProtocol
+package import CloudModel
+package import FoundationEssentials
+package import PostgresClient
+package import ServerLifecycle
+
+/// What the databases of the root and of a branch have in common: `directory.cells`, `.hosts`, `.instances`, `.gaps`, and
+/// how a child's events and inventories come into them. One facet a file.
+///
+/// `directory.cells` has a row for every cell below: those of children say where they are, deeper ones (`bus` is null) are
+/// known by what the branch between tells of them. Servers and hosts bear the path of their leaf.
+package protocol PostgresParentStore: ParentStore {
+    var pool: PostgresPool { get }
+
+    /// Applies one event about a server or a host of the leaf `origin`.
+    func apply(_ event: CellEvent, of origin: CellPath, now: Date, in transaction: PostgresTransaction) async throws
+
+    /// Applies what the leaf `origin` tells of hosts, in this order.
+    func apply(_ hosts: [HostRecord], of origin: CellPath, in transaction: PostgresTransaction) async throws
+
+    /// Those of `servers` that are in another leaf than said, by what this cell itself has decided.
+    func strangers(
+        in servers: [ServerID: CellPath], _ transaction: PostgresTransaction
+    ) async throws -> Set<ServerID>
+
+    /// Takes servers as their leaves tell them.
+    func take(_ servers: [(summary: InstanceSummary, leaf: CellPath)]) throws -> [Statement]
+
+    /// Tells the cell's own parent, if it has one.
+    func tell(_ event: CellEvent) throws -> [Statement]
+}
+
+/// Every nudge goes over this channel; its payload is the kind.
+private let directoryChannel = "cellwright_root"
+
+extension PostgresParentStore {
+    static func nudge(_ kind: DirectoryChange) -> Statement {
+        let payload =
+            switch kind {
+            case .buildRequests: "build-requests"
+            case .commands: "commands"
+            case .cells: "cells"
+            case .unknown: "unknown"
+            }
+        return "select pg_notify(\(directoryChannel), \(payload))"
+    }
+
+    package func changes() -> AsyncMapSequence<PostgresNotifications, DirectoryChange> {
+        pool.listen(channel: directoryChannel).map { element in
+            switch element {
+            case .listening, .reconnected: .unknown
+            case .notification(let notification):
+                switch notification.payload {
+                case "build-requests": .buildRequests
+                case "commands": .commands
+                case "cells": .cells
+                default: .unknown
+                }
+            }
+        }
+    }
+
+    static func cell(_ text: String?) throws -> CellPath {
+        guard let text, let path = CellPath(text) else {
+            throw StoredValueError(what: "cell path", value: text ?? "nothing")
+        }
+        return path
+    }
+
+    // MARK: Mappings
+
+    package func cells() async throws -> [CellMapping] {
+        let rows = try await pool.query(
+            """
+            select path, bus, is_enabled, last_sequence, health, reason, since,
+                nullif(heartbeat, 'null'::jsonb) as heartbeat,
+                resync_wanted or exists (
+                    select from directory.gaps g where g.cell = path or starts_with(g.cell, path || '/')) as is_resync_wanted
+            from directory.cells where bus is not null order by path
+            """)
+        return try rows.map { row in
+            CellMapping(
+                path: try Self.cell(row.get("path")), bus: try row.json("bus"), isEnabled: try row.get("is_enabled"),
+                lastSequence: try row.get("last_sequence"),
+                health: CellStatus.Health(rawValue: try row.get("health")) ?? .down, reason: try row.get("reason"),
+                since: try row.get("since"),
+                heartbeat: try row.isNull("heartbeat") ? nil : try row.json("heartbeat", as: CellHeartbeat.self),
+                isResyncWanted: try row.get("is_resync_wanted"))
+        }
+    }
+
+    /// The cells below the children, by what these have told.
+    package func cellsBelow() async throws -> [CellStatus] {
+        let rows = try await pool.query(
+            """
+            select path, health, reason, since, nullif(heartbeat, 'null'::jsonb) as heartbeat from directory.cells
+            where bus is null order by path
+            """)
+        return try rows.map { row in
+            let standing = try DirectorySQL.standing(row)
+            return CellStatus(
+                cell: standing.path, health: standing.health, reason: standing.reason, since: standing.since,
+                heartbeat: standing.heartbeat, isLeaf: standing.heartbeat?.isLeaf ?? true)
+        }
+    }
+
+    package func putCell(_ path: CellPath, bus: CellMapping.Endpoint, now: Date) async throws -> Bool {
+        let standing = CellStanding(path: path, health: .down, reason: "not heard of yet", since: now, heartbeat: nil)
+        return try await pool.transaction { transaction in
+            let rows = try await transaction.query(
+                """
+                insert into directory.cells (path, bus, reason, since)
+                values (\(path.description), \(PostgresJSON(bus)), \(standing.reason), \(now))
+                on conflict (path) do update set bus = excluded.bus
+                where directory.cells.bus is distinct from excluded.bus
+                returning xmax = 0 as is_new
+                """)
+            guard let row = rows.first else { return false }
+            let news = try row.get("is_new", as: Bool.self) ? try tell(.cellChanged(standing)) : []
+            _ = try await transaction.pipeline(news + [Self.nudge(.cells)])
+            return true
+        }
+    }
+
+    package func removeCell(_ path: CellPath) async throws -> Bool {
+        try await pool.transaction { transaction in
+            let changed = try await transaction.execute(Self.deleteCells(path))
+            if changed > 0 { _ = try await transaction.pipeline(try tell(.cellRemoved(path)) + [Self.nudge(.cells)]) }
+            return changed > 0
+        }
+    }
+
+    /// The cell and what lies below it.
+    static func deleteCells(_ path: CellPath) -> Statement {
+        """
+        delete from directory.cells
+        where path = \(path.description) or starts_with(path, \(path.below))
+        """
+    }
+
+    package func setHealth(
+        of path: CellPath, _ health: CellStatus.Health, reason: String?, since: Date, heartbeat: CellHeartbeat?
+    ) async throws {
+        let standing = CellStanding(path: path, health: health, reason: reason, since: since, heartbeat: heartbeat)
+        try await pool.transaction { transaction in
+            let changed = try await transaction.execute(
+                """
+                update directory.cells set health = \(health.rawValue), reason = \(reason), since = \(since),
+                    heartbeat = nullif(\(Self.json(heartbeat)), 'null'::jsonb)
+                where path = \(path.description)
+                """)
+            guard changed > 0 else { return }
+            _ = try await transaction.pipeline(try tell(.cellChanged(standing)) + [Self.nudge(.cells)])
+        }
+    }
+
+    static func json(_ heartbeat: CellHeartbeat?) -> PostgresJSON {
+        heartbeat.map { PostgresJSON($0) } ?? PostgresJSON(text: "null")
+    }
+}
+
+extension CellPath {
+    /// What the paths of all cells below begin with.
+    var below: String { isRoot ? "/" : "\(self)/" }
+}
+
+/// A value in the database that no version of ours wrote.
+package struct StoredValueError: Error, CustomStringConvertible, Equatable {
+    let what: String
+    let value: String
+    package var description: String { "the database holds a \(what) that can't be read: \(value)" }
+}
