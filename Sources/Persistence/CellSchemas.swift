@@ -22,7 +22,7 @@ package enum CellSchemas {
 
     /// Every schema, for the check that they only grow.
     package static var all: [(name: String, migrations: [Migration])] {
-        (root + leaf).map { (name: $0.0, migrations: $0.1) }
+        (root + branch + leaf).map { (name: $0.0, migrations: $0.1) }
     }
 
     private static let root = [

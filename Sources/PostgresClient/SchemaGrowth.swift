@@ -45,6 +45,8 @@ package enum SchemaGrowth {
             if let drop = clause.firstIndex(of: "drop") {
                 switch clause.dropFirst(drop + 1).first {
                 case "constraint", "default": continue
+                // A rule that rows need not obey any more, such as NOT NULL.
+                case "not": continue
                 default: return "something goes"
                 }
             }

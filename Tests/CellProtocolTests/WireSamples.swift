@@ -198,6 +198,9 @@ extension WireSample {
         .instanceChanged(InstanceSummary(instance)),
         .buildFailed(BuildFailure(id: server, epoch: 2, host: "n1", reason: "no room")),
         .instanceDeleted(deletion), .hostChanged(host),
+        .cellChanged(
+            CellStanding(path: north, health: .down, reason: "silent", since: date, heartbeat: nil)),
+        .cellRemoved(north),
     ]
     private static func name(of event: CellEvent) -> String {
         switch event {
@@ -205,6 +208,8 @@ extension WireSample {
         case .buildFailed: "buildFailed"
         case .instanceDeleted: "instanceDeleted"
         case .hostChanged: "hostChanged"
+        case .cellChanged: "cellChanged"
+        case .cellRemoved: "cellRemoved"
         }
     }
 

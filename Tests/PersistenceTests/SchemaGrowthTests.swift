@@ -37,7 +37,8 @@ import Testing
             ),
             ("alter table a.t add column c text", false), ("create unique index i on a.new (c)", false),
             ("create table a.u (c text not null)", false), ("create index i on a.t (c)", false),
-            ("alter table a.t drop constraint fk", false), ("drop index a.i", false),
+            ("alter table a.t drop constraint fk", false),
+            ("alter table a.t alter column c drop not null", false), ("drop index a.i", false),
             ("insert into a.u select * from a.t", false),
         ])
     func breaksAreFound(_ statement: String, isBreaking: Bool) {
