@@ -11,7 +11,7 @@ package enum CellCall {
     ) throws -> Envelope {
         Envelope(
             messageID: messageID, requestID: request.requestID, sender: sender, kind: R.kind + ".reply",
-            body: try JSONEncoder().encode(reply))
+            body: try R.encode(reply))
     }
 
     package static func failure(
@@ -27,7 +27,7 @@ package enum CellCall {
     package static func decode<R: CellRequest>(_ answer: Envelope, as _: R.Type) throws -> R.Reply {
         if answer.kind == CellFailure.kind { throw try JSONDecoder().decode(CellFailure.self, from: answer.body) }
         guard answer.kind == R.kind + ".reply" else { throw CellFailure(message: "unexpected answer \(answer.kind)") }
-        return try JSONDecoder().decode(R.Reply.self, from: answer.body)
+        return try R.decode(answer.body)
     }
 }
 

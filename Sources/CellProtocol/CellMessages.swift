@@ -9,6 +9,14 @@ package protocol CellRequest: Codable, Sendable {
     associatedtype Reply: Codable, Sendable
     /// The envelope's `kind`; the answer's is the same with `.reply` behind it.
     static var kind: String { get }
+    /// The answer's body: JSON unless the request says otherwise.
+    static func encode(_ reply: Reply) throws -> Data
+    static func decode(_ body: Data) throws -> Reply
+}
+
+extension CellRequest {
+    package static func encode(_ reply: Reply) throws -> Data { try JSONEncoder().encode(reply) }
+    package static func decode(_ body: Data) throws -> Reply { try JSONDecoder().decode(Reply.self, from: body) }
 }
 
 /// Build these servers on the hosts that were claimed for them. Repeating it is harmless: instance id and epoch decide.

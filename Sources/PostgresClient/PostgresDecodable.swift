@@ -183,16 +183,38 @@ package struct PostgresJSONValue<Value: Decodable>: PostgresDecodable {
     package let value: Value
 
     package static func decode(_ cell: PostgresCell) throws(PostgresError) -> PostgresJSONValue<Value> {
-        var bytes = try cell.value()
-        switch cell.type {
-        case .json: break
-        case .jsonb: bytes = UnsafeRawBufferPointer(rebasing: bytes.dropFirst())
-        default: throw cell.mismatch("JSON")
-        }
         do {
-            return PostgresJSONValue(value: try JSONDecoder().decode(Value.self, from: Data(bytes)))
+            return PostgresJSONValue(value: try JSONDecoder().decode(Value.self, from: Data(try cell.json())))
+        } catch let error as PostgresError {
+            throw error
         } catch {
             throw cell.failure("JSON is not a \(Value.self)")
+        }
+    }
+}
+
+/// A json or jsonb column as a type that reads itself.
+package struct PostgresJSONDocument<Value: JSONReadable>: PostgresDecodable {
+    package let value: Value
+
+    package static func decode(_ cell: PostgresCell) throws(PostgresError) -> PostgresJSONDocument<Value> {
+        let bytes = try cell.json()
+        do {
+            return PostgresJSONDocument(value: try Value(json: Array(bytes)))
+        } catch {
+            throw cell.failure("JSON is not a \(Value.self): \(error)")
+        }
+    }
+}
+
+extension PostgresCell {
+    /// The text of a json or jsonb column.
+    func json() throws(PostgresError) -> UnsafeRawBufferPointer {
+        let bytes = try value()
+        switch type {
+        case .json: return bytes
+        case .jsonb: return UnsafeRawBufferPointer(rebasing: bytes.dropFirst())
+        default: throw mismatch("JSON")
         }
     }
 }

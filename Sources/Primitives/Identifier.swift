@@ -24,7 +24,24 @@ package struct Identifier<Subject>: Hashable, Sendable, Comparable, CustomString
         self.uuid = uuid
     }
 
-    package var description: String { uuid.uuidString.lowercased() }
+    package var description: String {
+        let digits: StaticString = "0123456789abcdef"
+        return withUnsafeBytes(of: uuid.uuid) { bytes in
+            String(unsafeUninitializedCapacity: 36) { text in
+                var index = 0
+                for (position, byte) in bytes.enumerated() {
+                    if position == 4 || position == 6 || position == 8 || position == 10 {
+                        text[index] = UInt8(ascii: "-")
+                        index += 1
+                    }
+                    text[index] = digits.utf8Start[Int(byte >> 4)]
+                    text[index + 1] = digits.utf8Start[Int(byte & 15)]
+                    index += 2
+                }
+                return index
+            }
+        }
+    }
 
     /// The same without dashes, as identity's project and user ids are written.
     package var hex: String { description.filter { $0 != "-" } }

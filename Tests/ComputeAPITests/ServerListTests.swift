@@ -132,6 +132,19 @@ import Testing
         #expect(try await bench.api.get(bench.path("servers?limit=2"), version: 69).names("servers", "id").count == 2)
     }
 
+    @Test func aServerShownAgainIsAskedOfItsCellAlone() async throws {
+        let (bench, ids) = try await populated()
+        let path = bench.path("servers/\(ids[1])")
+        for _ in 1...3 { #expect(try await bench.api.get(path)["server", "status"] == "ACTIVE") }
+        #expect(bench.cloud.finds == 1)
+        #expect(try await bench.api.get(path, as: .bob).status == 404)
+        // Its cell no longer has it: the directory decides.
+        bench.cloud.setState(
+            try #require(ServerID(ids[1])), ServerState(vm: .deleted, task: nil, power: .noState))
+        #expect(try await bench.api.get(path).status == 404)
+        #expect(try await bench.api.get(path).status == 404)
+    }
+
     @Test(arguments: ["web-1", "0", "22222222-2222-4222-8222-222222222222", "x%2Fy"])
     func whatIsNoServerIsNotFound(id: String) async throws {
         let (bench, _) = try await populated()

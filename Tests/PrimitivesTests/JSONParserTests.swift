@@ -40,7 +40,7 @@ import Testing
     }
 
     @Test func refusesTextsNestedTooDeeply() throws {
-        let limit = JSONParser.depthLimit
+        let limit = JSONReader.depthLimit
         _ = try JSONParser.parse(String(repeating: "[", count: limit) + String(repeating: "]", count: limit))
         #expect(throws: JSONSyntaxError.self) {
             try JSONParser.parse(String(repeating: "[", count: 100_000))

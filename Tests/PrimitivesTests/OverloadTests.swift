@@ -61,3 +61,26 @@ import Testing
         }
     }
 }
+
+@Suite struct RecentValuesTests {
+    @Test func theLastOnesAreKeptAndTheRestForgotten() {
+        var recent = RecentValues<Int, String>(limit: 3)
+        for number in 1...7 { recent.keep("\(number)", for: number) }
+        // 7 is young, 4 to 6 are old, 1 to 3 are gone.
+        let seen = (1...7).map { recent.value($0) }
+        #expect(seen == [nil, nil, nil, "4", "5", "6", "7"])
+    }
+
+    @Test func whatIsLookedAtStays() {
+        var recent = RecentValues<Int, String>(limit: 2)
+        recent.keep("kept", for: 0)
+        for number in 1...20 {
+            recent.keep("other", for: number)
+            let kept = recent.value(0)
+            #expect(kept == "kept")
+        }
+        recent.forget(0)
+        let gone = recent.value(0)
+        #expect(gone == nil)
+    }
+}

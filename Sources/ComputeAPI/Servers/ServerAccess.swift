@@ -8,8 +8,29 @@ import ServerViews
 /// Finds a server for its caller and speaks with the cell that has it.
 struct ServerAccess: Sendable {
     private let dependencies: ComputeDependencies
+    private let places = KnownPlaces()
 
     init(_ dependencies: ComputeDependencies) { self.dependencies = dependencies }
+
+    /// The server of the request's path, rendered: by the cell that is known to have it, else where the directory says.
+    /// - Throws: a 404 when there is none or it is another project's.
+    func shown(_ request: ComputeRequest) async throws -> Data {
+        let view = request.view(.single)
+        if let id = ServerID(request.id), let place = places.place(of: id),
+            request.isAdmin || place.project == request.project
+        {
+            do {
+                if let rendered = try await fetch(id, from: place.cell, view, request) { return rendered }
+            } catch let error as CellError where Self.allowsPartial(error, view) {
+                return try await partial(try await row(request), view)
+            }
+            places.forget(id)
+        }
+        let row = try await row(request)
+        let rendered = try await rendered(row, view, request)
+        places.note(row)
+        return rendered
+    }
 
     /// The server of the request's path.
     /// - Throws: a 404 when there is none or it is another project's.
@@ -26,16 +47,32 @@ struct ServerAccess: Sendable {
         if let unplaced = row.unplaced, row.cell == nil { return ServerView(view).render(unplaced, host: nil) }
         do {
             guard let cell = row.cell else { throw CellError.unreachable(.root) }
-            let reply = try await dependencies.cells.send(
-                GetRequest(ids: [row.summary.id], view: view), to: cell,
-                context: dependencies.readContext(request))
-            if reply.unreachable?.isEmpty == false { throw CellError.unreachable(cell) }
-            guard let found = reply.rows.first else { throw Self.notFound(row.summary.id.description) }
-            return found.rendered
-        } catch let error as CellError where error.isAbsence && view.microversion >= ServerView.partialRecordsVersion {
-            let flavor = try await dependencies.flavors.find(id: row.summary.flavorID)?.flavor
-            return ServerView(view).renderPartial(row.summary, flavor: flavor)
+            guard let rendered = try await fetch(row.summary.id, from: cell, view, request) else {
+                throw Self.notFound(row.summary.id.description)
+            }
+            return rendered
+        } catch let error as CellError where Self.allowsPartial(error, view) {
+            return try await partial(row, view)
         }
+    }
+
+    private static func allowsPartial(_ error: CellError, _ view: ServerViewContext) -> Bool {
+        error.isAbsence && view.microversion >= ServerView.partialRecordsVersion
+    }
+
+    /// What the root knows of a server whose cell can't be reached.
+    private func partial(_ row: DirectoryRow, _ view: ServerViewContext) async throws -> Data {
+        let flavor = try await dependencies.flavors.find(id: row.summary.flavorID)?.flavor
+        return ServerView(view).renderPartial(row.summary, flavor: flavor)
+    }
+
+    private func fetch(
+        _ id: ServerID, from cell: CellPath, _ view: ServerViewContext, _ request: ComputeRequest
+    ) async throws -> Data? {
+        let reply = try await dependencies.cells.send(
+            GetRequest(ids: [id], view: view), to: cell, context: dependencies.readContext(request))
+        if reply.unreachable?.isEmpty == false { throw CellError.unreachable(cell) }
+        return reply.rows.first?.rendered
     }
 
     /// The server as a document, whole, in the oldest shape unless said otherwise.

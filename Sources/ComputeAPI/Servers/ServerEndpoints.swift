@@ -56,8 +56,7 @@ struct ServerEndpoints: ComputeEndpoints {
 
     private func show(_ request: ComputeRequest) async throws -> Response {
         try request.checkQuery([], strictFrom: 102)
-        let row = try await servers.row(request)
-        return Self.response(try await servers.rendered(row, request.view(.single), request))
+        return Self.response(try await servers.shown(request))
     }
 
     private func update(_ request: ComputeRequest) async throws -> Response {

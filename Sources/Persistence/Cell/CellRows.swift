@@ -15,7 +15,7 @@ enum CellRows {
         """
 
     static func server(_ row: Row) throws(PostgresError) -> StoredServer {
-        StoredServer(instance: try row.json("document"), build: try row.json("build"))
+        StoredServer(instance: try row.document("document"), build: try row.json("build"))
     }
 
     static func saga(_ row: Row) throws -> SagaRecord {

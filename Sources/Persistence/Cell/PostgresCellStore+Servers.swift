@@ -67,7 +67,7 @@ extension PostgresCellStore {
                         hypervisorHostname: try row.get("hypervisor_hostname"), isUp: try row.get("is_up"),
                         isEnabled: try row.get("is_enabled"))
                 }
-                return LocatedServer(instance: try row.json("document"), host: host)
+                return LocatedServer(instance: try row.document("document"), host: host)
             }
         }
     }
@@ -87,7 +87,7 @@ extension PostgresCellStore {
                 """)
             guard let first = rows.first else { throw StoredValueError(what: "outbox position", value: "none") }
             let servers = try rows.compactMap { row -> Instance? in
-                try row.isNull("document") ? nil : try row.json("document")
+                try row.isNull("document") ? nil : try row.document("document")
             }
             return (servers, try first.get("newest"))
         }

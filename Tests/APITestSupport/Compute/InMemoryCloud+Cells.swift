@@ -43,7 +43,9 @@ extension InMemoryCloud {
     private func get(_ request: GetRequest, _ cell: CellPath) -> GetRequest.Reply {
         let view = ServerView(request.view)
         let servers = state.withLock { state in
-            request.ids.compactMap { id in state.servers[id].flatMap { $0.cell == cell ? $0.instance : nil } }
+            request.ids.compactMap { id in
+                state.servers[id].flatMap { $0.cell == cell && $0.instance.state.vm != .deleted ? $0.instance : nil }
+            }
         }
         return GetRequest.Reply(
             rows: servers.map { instance in

@@ -6,7 +6,8 @@ import Synchronization
 extension InMemoryCloud {
     package func find(_ id: ServerID) async throws -> DirectoryRow? {
         state.withLock { state in
-            state.servers[id].flatMap { $0.instance.state.vm == .deleted ? nil : Self.row($0) }
+            state.finds += 1
+            return state.servers[id].flatMap { $0.instance.state.vm == .deleted ? nil : Self.row($0) }
         }
     }
 

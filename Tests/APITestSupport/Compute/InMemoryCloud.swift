@@ -22,6 +22,8 @@ package final class InMemoryCloud: DirectoryStore, ServerAcceptance, CellRouter 
         var downCells: Set<CellPath> = []
         /// Calls by cell, to see who was asked.
         var calls: [CellPath: Int] = [:]
+        /// How often the directory was asked for one server.
+        var finds = 0
         var console = "login: "
         var accepted: [NewServers.Server] = []
         var gaps: [CellPath] = []
@@ -71,6 +73,7 @@ package final class InMemoryCloud: DirectoryStore, ServerAcceptance, CellRouter 
     package func setDown(_ cell: CellPath) { state.withLock { _ = $0.downCells.insert(cell) } }
     package func instance(_ id: ServerID) -> Instance? { state.withLock { $0.servers[id]?.instance } }
     package var calls: [CellPath: Int] { state.withLock { $0.calls } }
+    package var finds: Int { state.withLock { $0.finds } }
     package var lastAccepted: NewServers.Server? { state.withLock { $0.accepted.last } }
 
     private func change(_ id: ServerID, _ body: (inout Server) -> Void) {
