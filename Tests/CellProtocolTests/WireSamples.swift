@@ -21,6 +21,16 @@ struct WireSample: Sendable {
         rewrite = { try JSONEncoder().encode(try JSONDecoder().decode(Message.self, from: $0)) }
     }
 
+    /// A reply that has a frame of its own is recorded as the base64 text of it.
+    init<Request: CellRequest>(framed _: Request.Type, _ reply: Request.Reply) {
+        name = Request.kind + ".reply"
+        encode = { try JSONEncoder().encode(try Request.encode(reply)) }
+        rewrite = {
+            let body = try JSONDecoder().decode(Data.self, from: $0)
+            return try JSONEncoder().encode(try Request.encode(try Request.decode(body)))
+        }
+    }
+
     static let date = Date(timeIntervalSince1970: 1_700_000_000.25)
 
     static func identifier(_ digit: UInt8) -> UUID {
@@ -41,7 +51,7 @@ struct WireSample: Sendable {
                 BuildRequest.Reply(accepted: [server], refused: [.init(id: server, reason: "no room")])),
             WireSample(GetRequest.kind, GetRequest(ids: [server], view: view)),
             WireSample(
-                GetRequest.kind + ".reply",
+                framed: GetRequest.self,
                 GetRequest.Reply(rows: [.init(id: server, version: 7, rendered: Data("{}".utf8))])),
             WireSample(ConsoleOutputRequest.kind, ConsoleOutputRequest(id: server, lines: 10)),
             WireSample(EventsRequest.kind, EventsRequest(after: 5)),

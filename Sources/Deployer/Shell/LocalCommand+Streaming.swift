@@ -11,10 +11,10 @@ extension LocalCommand {
         var options = PlatformOptions()
         options.teardownSequence = [.gracefulShutDown(allowedDurationToNextStep: Self.grace)]
         let settings = options
+        let path = try located()
         let (status, last) = try await withDeadline(timeout) {
             let result = try await Subprocess.run(
-                program.contains("/") ? .path(FilePath(program)) : .name(program),
-                arguments: Arguments(arguments), platformOptions: settings,
+                .path(path), arguments: Arguments(arguments), platformOptions: settings,
                 input: .none, output: .sequence, error: .combinedWithOutput
             ) { execution in
                 var last: [String] = []

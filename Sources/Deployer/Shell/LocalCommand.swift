@@ -1,4 +1,5 @@
 package import FoundationEssentials
+import Glibc
 import Primitives
 import Subprocess
 import SystemPackage
@@ -65,6 +66,18 @@ package struct LocalCommand: Sendable {
         return result.standardOutput
     }
 
+    /// The program's file, found in PATH. Subprocess would start a process for every folder that may have it.
+    func located() throws(CommandFailure) -> FilePath {
+        guard !program.contains("/") else { return FilePath(program) }
+        var path = environment["PATH"]
+        if path == nil, let own = getenv("PATH") { path = String(cString: own) }
+        for folder in (path ?? "/usr/bin:/bin").split(separator: ":") {
+            let file = "\(folder)/\(program)"
+            if access(file, X_OK) == 0 { return FilePath(file) }
+        }
+        throw CommandFailure(command: line, reason: .notRun("there is no program \(program) in PATH"))
+    }
+
     private func launch<Input: InputProtocol>(input: Input) async throws -> CommandResult {
         var options = PlatformOptions()
         options.teardownSequence = [.gracefulShutDown(allowedDurationToNextStep: Self.grace)]
@@ -74,7 +87,7 @@ package struct LocalCommand: Sendable {
         }
         do {
             let result = try await Subprocess.run(
-                program.contains("/") ? .path(FilePath(program)) : .name(program),
+                .path(try located()),
                 arguments: Arguments(arguments),
                 environment: Environment.inherit.updating(changes),
                 platformOptions: options,
