@@ -5,6 +5,7 @@ package import Logging
 package import MessageBus
 package import Primitives
 package import ServerLifecycle
+import ServiceKit
 import ServiceLifecycle
 
 /// Runs and resumes the sagas of a leaf cell, and is the only one who commands its compute agents.
@@ -101,25 +102,7 @@ package struct ConductorService: Service {
 
     /// Does it again, with a growing wait, until cancelled.
     private func persistently(_ complaint: Logger.Message, _ body: () async throws -> Void) async {
-        let backoff = Backoff()
-        var random = SystemRandomNumberGenerator()
-        var attempt = 0
-        while !Task.isCancelled {
-            let start = wallClock.now()
-            do {
-                try await body()
-            } catch {
-                if Task.isCancelled { return }
-                logger.warning(complaint, metadata: ["error": "\(ErrorChain(error))"])
-            }
-            if Task.isCancelled { return }
-            attempt = wallClock.now().timeIntervalSince(start) > 60 ? 0 : attempt + 1
-            do {
-                try await clock.sleep(for: backoff.delay(attempt: attempt, using: &random))
-            } catch {
-                return
-            }
-        }
+        await RetryLoop(clock: clock, wallClock: wallClock, logger: logger).run(complaint, body)
     }
 
     // MARK: Reports

@@ -60,25 +60,11 @@ import Topology
 
     // MARK: The cloud
 
-    private static func topology() throws -> Topology {
-        try TopologyDocument.read(
-            """
-            apiVersion: cellwright/v1
-            name: t
-            hosts: [{ name: c1, address: 10.0.0.1 }]
-            cells:
-              - name: north
-                hosts: [{ name: n1, address: 10.0.0.2 }]
-              - name: south
-                hosts: [{ name: s1, address: 10.0.0.3 }]
-            """, file: "t.yaml")
-    }
-
     private static func status(
         _ cells: [CellReport], hosts: [HostReport] = [], survey: Deployment.Survey? = nil
     ) throws -> CloudStatus {
         CloudStatus(
-            topology: try topology(),
+            topology: try smallTopology(),
             survey: survey.map { .success($0) }
                 ?? .success(
                     .init(desired: DesiredState(resources: []), facts: ObservedFacts(), plan: emptyPlan)),
@@ -112,7 +98,7 @@ import Topology
     }
 
     @Test func aStatusIsMadeOfWhatAnswers() throws {
-        let topology = try Self.topology()
+        let topology = try smallTopology()
         let blind = CloudStatus(
             topology: topology, survey: .failure(.init("no ssh")),
             cells: .success(.init(cells: [CellTextTests.cell("/north", servers: 2)], hosts: [])))

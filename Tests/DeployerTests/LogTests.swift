@@ -5,22 +5,8 @@ import Topology
 @testable import Deployer
 
 @Suite struct LogTests {
-    private static func topology() throws -> Topology {
-        try TopologyDocument.read(
-            """
-            apiVersion: cellwright/v1
-            name: t
-            hosts: [{ name: c1, address: 10.0.0.1 }]
-            cells:
-              - name: north
-                hosts: [{ name: n1, address: 10.0.0.2 }]
-              - name: south
-                hosts: [{ name: s1, address: 10.0.0.3 }]
-            """, file: "t.yaml")
-    }
-
     @Test func aNameIsACellAHostAUnitOrAKind() throws {
-        let topology = try Self.topology()
+        let topology = try smallTopology()
         let all = try LogSelection([], in: topology).sources
         #expect(all.count == ProcessLayout(topology).processes.count)
         let north = try LogSelection(["/north"], in: topology)

@@ -5,6 +5,7 @@ import Logging
 import MessageBus
 import Primitives
 import ServerLifecycle
+import ServiceKit
 
 /// What the parts of a supervisor share that a cell with a parent needs, leaf or branch.
 struct CellParts: Sendable {
@@ -21,20 +22,7 @@ struct CellParts: Sendable {
 
     /// Does it again, with a growing wait, until cancelled.
     func persistently(_ complaint: Logger.Message, _ body: () async throws -> Void) async {
-        let backoff = Backoff()
-        var random = SystemRandomNumberGenerator()
-        var attempt = 0
-        while !Task.isCancelled {
-            let start = wallClock.now()
-            do {
-                try await body()
-            } catch {
-                if Task.isCancelled { return }
-                logger.warning(complaint, metadata: ["error": "\(ErrorChain(error))"])
-            }
-            attempt = wallClock.now().timeIntervalSince(start) > 60 ? 0 : attempt + 1
-            guard await pause(backoff.delay(attempt: attempt, using: &random)) else { return }
-        }
+        await RetryLoop(clock: clock, wallClock: wallClock, logger: logger).run(complaint, body)
     }
 
     /// False when cancelled.
