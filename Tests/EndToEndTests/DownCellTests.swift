@@ -9,7 +9,7 @@ import Testing
 
 /// A cell that is ill in every way costs nobody else anything, and its own users get answers at once.
 ///
-/// A cloud of its own: each leaf has its own PostgreSQL, so that one can be frozen. Times are printed, never judged here.
+/// A cloud of its own: each leaf has its own PostgreSQL and RabbitMQ, so that one can be frozen. Times are printed, never judged here.
 @Suite(.serialized, .enabled(if: TestCloud.missing == nil, "\(TestCloud.missing ?? "")"))
 struct DownCellTests {
     private static let limit = Duration.seconds(60)
@@ -17,7 +17,12 @@ struct DownCellTests {
     private enum Fault: String, CaseIterable {
         case databaseFrozen = "database frozen"
         case brokerRefuses = "virtual host refused"
+        case brokerFrozen = "broker frozen"
+        case supervisorFrozen = "supervisor frozen"
         case supervisorDead = "supervisor dead"
+
+        /// Those that can be at once and mended one by one.
+        static let together: [Fault] = [.databaseFrozen, .brokerRefuses, .supervisorDead]
     }
 
     private struct Cloud {
@@ -30,8 +35,10 @@ struct DownCellTests {
 
         func cause(_ fault: Fault) async throws {
             switch fault {
-            case .databaseFrozen: try signalDatabase(SIGSTOP)
+            case .databaseFrozen: try signal(SIGSTOP, "postgresql-north")
             case .brokerRefuses: try await limitConnections(0)
+            case .brokerFrozen: try signal(SIGSTOP, "rabbitmq-north")
+            case .supervisorFrozen: try signal(SIGSTOP, "supervisor-north")
             case .supervisorDead:
                 let pid = try #require(try ready.pid(of: "supervisor-north"))
                 #expect(FileManager.default.createFile(atPath: hold, contents: nil))
@@ -41,24 +48,29 @@ struct DownCellTests {
 
         func end(_ fault: Fault) async throws {
             switch fault {
-            case .databaseFrozen: try signalDatabase(SIGCONT)
+            case .databaseFrozen: try signal(SIGCONT, "postgresql-north")
             case .brokerRefuses: try await limitConnections(-1)
+            case .brokerFrozen: try signal(SIGCONT, "rabbitmq-north")
+            case .supervisorFrozen: try signal(SIGCONT, "supervisor-north")
             case .supervisorDead: try FileManager.default.removeItem(atPath: hold)
             }
         }
 
         private var hold: String { "\(ready.holdFolder)/supervisor-north" }
 
-        private func signalDatabase(_ signal: Int32) throws {
-            for pid in ProcessTable.tree(of: try ready.process("postgresql-north").pid) { kill(pid, signal) }
+        private func signal(_ signal: Int32, _ process: String) throws {
+            let leader = try ready.pid(of: process) ?? ready.process(process).pid
+            for pid in ProcessTable.tree(of: leader) { #expect(kill(pid, signal) == 0) }
         }
 
         /// As many connections as `count` to north's virtual host; those beyond are closed.
         private func limitConnections(_ count: Int) async throws {
-            let vhost = try #require(ready.cells.first { $0.path == "/north" }).resource
+            let cell = try #require(ready.cells.first { $0.path == "/north" })
+            let vhost = cell.resource
+            let port = try #require(cell.managementPort)
             let login = "\(ready.broker.user):\(try SharedCloud.text(ready.broker.passwordFile))"
             let broker = APIClient(
-                url: "http://127.0.0.1:\(ready.managementPort)/api/",
+                url: "http://127.0.0.1:\(port)/api/",
                 headers: ["authorization": "Basic \(Data(login.utf8).base64EncodedString())"])
             let set = try await broker.with("accept", "*/*").send(
                 .put, "vhost-limits/\(vhost)/max-connections", ["value": JSONValue(count)])
@@ -116,7 +128,9 @@ struct DownCellTests {
     }
 
     @Test func everyIllnessOfOneCellLeavesTheOthersAlone() async throws {
-        let process = try await TestCloud.start(arguments: ["--database-per-cell", "--hosts-per-cell", "1"])
+        let process = try await TestCloud.start(arguments: [
+            "--database-per-cell", "--broker-per-cell", "--hosts-per-cell", "1",
+        ])
         do {
             try await fall(
                 Cloud(
@@ -131,14 +145,14 @@ struct DownCellTests {
     }
 
     private func fall(_ cloud: Cloud) async throws {
-        var north = try await cloud.boot(6, zone: "north")
+        var north = try await cloud.boot(8, zone: "north")
         let south = try await cloud.boot(3, zone: "south")
         try await until("all are ACTIVE", within: Self.limit) {
             let statuses = try await cloud.statuses(cloud.admin.compute)
-            return statuses.count == 9 && statuses.values.allSatisfy { $0 == "ACTIVE" }
+            return statuses.count == 11 && statuses.values.allSatisfy { $0 == "ACTIVE" }
         }
         try await measure(cloud, south, "healthy")
-        for faults in Fault.allCases.map({ [$0] }) + [Fault.allCases] {
+        for faults in Fault.allCases.map({ [$0] }) + [Fault.together] {
             let name = faults.map(\.rawValue).joined(separator: " + ")
             let begin = ContinuousClock.now
             for fault in faults { try await cloud.cause(fault) }

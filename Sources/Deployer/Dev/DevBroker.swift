@@ -4,37 +4,56 @@ import MessageBus
 import Primitives
 import Topology
 
-/// The private RabbitMQ of a development cloud. Virtual hosts, users and permissions are read from a file when it starts.
+/// A private RabbitMQ of a development cloud. Virtual hosts, users and permissions are read from a file when it starts.
 struct DevBroker: Sendable {
     static let readyLimit = Duration.seconds(60)
     private static let server = "/usr/lib/rabbitmq/bin/rabbitmq-server"
     private static let epmd = "/usr/bin/epmd"
 
-    let layout: DevLayout
+    private static let searchPath = "/usr/sbin:/usr/bin:/sbin:/bin"
 
-    init(layout: DevLayout) throws {
-        self.layout = layout
-        guard FileSystem.exists(Self.server), FileSystem.exists(Self.epmd) else {
+    let layout: DevLayout
+    let name: String
+    let ports: DevLayout.Broker
+    /// Cells that have their virtual hosts there.
+    let cells: [Topology.Cell]
+
+    /// The broker that cells share, then those of cells with one of their own.
+    static func servers(_ layout: DevLayout) throws -> [DevBroker] {
+        guard FileSystem.exists(server), FileSystem.exists(epmd) else {
             throw DevFailure("RabbitMQ is not installed: apt-get install rabbitmq-server")
         }
+        let own = layout.ports.ownBrokers
+        let cells = layout.topology.cells
+        let shared = DevBroker(
+            layout: layout, name: "rabbitmq", ports: layout.ports.broker, cells: cells.filter { own[$0.path] == nil })
+        return [shared]
+            + cells.compactMap { cell in
+                own[cell.path].map { ports in
+                    DevBroker(layout: layout, name: "rabbitmq-\(cell.path.slug)", ports: ports, cells: [cell])
+                }
+            }
     }
 
-    /// The name server of Erlang nodes, ours alone and in the foreground, so that it ends with the rest; then the broker.
-    func specifications() -> [DevProcess.Specification] {
-        let path = "/usr/sbin:/usr/bin:/sbin:/bin"
-        let port = String(layout.ports.epmd)
-        let epmd = DevProcess.Specification(
-            name: "epmd", program: Self.epmd, arguments: ["-port", port, "-address", "127.0.0.1"],
-            environment: ["PATH": path], isIsolated: true, log: layout.log("epmd"), grace: .milliseconds(300))
-        let folder = layout.brokerFolder
-        let broker = DevProcess.Specification(
-            name: "rabbitmq", program: Self.server,
+    /// The name server of Erlang nodes, ours alone and in the foreground, so that it ends with the rest.
+    static func nameServer(_ layout: DevLayout) -> DevProcess.Specification {
+        .init(
+            name: "epmd", program: epmd, arguments: ["-port", String(layout.ports.epmd), "-address", "127.0.0.1"],
+            environment: ["PATH": searchPath], isIsolated: true, log: layout.log("epmd"), grace: .milliseconds(300))
+    }
+
+    private var folder: String { "\(layout.folder)/\(name)" }
+
+    func specification() -> DevProcess.Specification {
+        .init(
+            name: name, program: Self.server,
             environment: [
-                "PATH": path, "LC_ALL": "C.UTF-8", "HOME": "\(folder)/home",
-                "RABBITMQ_NODENAME": "cellwright-dev@localhost", "RABBITMQ_MNESIA_BASE": "\(folder)/mnesia",
+                "PATH": Self.searchPath, "LC_ALL": "C.UTF-8", "HOME": "\(folder)/home",
+                "RABBITMQ_NODENAME": "cellwright-dev-\(name)@localhost", "RABBITMQ_MNESIA_BASE": "\(folder)/mnesia",
                 "RABBITMQ_LOG_BASE": "\(folder)/log", "RABBITMQ_LOGS": "-",
-                "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1", "RABBITMQ_NODE_PORT": String(layout.ports.broker),
-                "RABBITMQ_DIST_PORT": String(layout.ports.distribution), "ERL_EPMD_PORT": port,
+                "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1", "RABBITMQ_NODE_PORT": String(ports.messages),
+                "RABBITMQ_DIST_PORT": String(ports.distribution),
+                "ERL_EPMD_PORT": String(layout.ports.epmd),
                 "ERL_EPMD_ADDRESS": "127.0.0.1", "RABBITMQ_ENABLED_PLUGINS_FILE": "\(folder)/enabled_plugins",
                 "RABBITMQ_CONFIG_FILE": "\(folder)/rabbitmq", "RABBITMQ_PID_FILE": "\(folder)/pid",
                 "RABBITMQ_CONF_ENV_FILE": "/dev/null",
@@ -43,25 +62,24 @@ struct DevBroker: Sendable {
                     + "-kernel inet_dist_use_interface {127,0,0,1} -start_epmd false",
             ],
             isIsolated: true,  // Its data go with it, so an orderly end is worth no wait.
-            log: layout.log("rabbitmq"), grace: .milliseconds(300))
-        return [epmd, broker]
+            log: layout.log(name), grace: .milliseconds(300))
     }
 
     /// Writes its configuration.
     func prepare(_ secrets: SecretStore) throws {
-        for name in ["home", "mnesia", "log"] { try FileSystem.makeFolder("\(layout.brokerFolder)/\(name)") }
-        try PrivateFile.write("[rabbitmq_management].\n", to: "\(layout.brokerFolder)/enabled_plugins")
+        for part in ["home", "mnesia", "log"] { try FileSystem.makeFolder("\(folder)/\(part)") }
+        try PrivateFile.write("[rabbitmq_management].\n", to: "\(folder)/enabled_plugins")
         try PrivateFile.write(
             """
             management.tcp.ip = 127.0.0.1
-            management.tcp.port = \(layout.ports.management)
+            management.tcp.port = \(ports.management)
             load_definitions = \(definitionsFile)
             vm_memory_high_watermark.absolute = 1GB
             disk_free_limit.absolute = 50MB
             log.console = true
             log.console.level = warning
 
-            """, to: "\(layout.brokerFolder)/rabbitmq.conf")
+            """, to: "\(folder)/rabbitmq.conf")
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         try PrivateFile.write(try encoder.encode(try definitions(secrets)), to: definitionsFile)
@@ -70,16 +88,16 @@ struct DevBroker: Sendable {
     /// Waits until it takes connections.
     func waitUntilReady() async throws {
         let isReady = try await poll(every: .milliseconds(50), for: Self.readyLimit) {
-            DevPorts.answers(layout.ports.broker)
+            DevPorts.answers(ports.messages)
         }
         guard isReady else {
             throw DevFailure(
-                "RabbitMQ is not ready after \(Self.readyLimit.components.seconds) s; its log ends with:\n"
-                    + DevProcess.tail(of: layout.log("rabbitmq")))
+                "\(name) is not ready after \(Self.readyLimit.components.seconds) s; its log ends with:\n"
+                    + DevProcess.tail(of: layout.log(name)))
         }
     }
 
-    private var definitionsFile: String { "\(layout.brokerFolder)/definitions.json" }
+    private var definitionsFile: String { "\(folder)/definitions.json" }
 
     /// The same requests that ``BrokerAdministration`` has for a running broker, as the document that it reads at start.
     private func definitions(_ secrets: SecretStore) throws -> JSONValue {
@@ -90,7 +108,7 @@ struct DevBroker: Sendable {
         ]
         var permissions: [JSONValue] = []
         var topicPermissions: [JSONValue] = []
-        for user in layout.processLayout.brokerUsers {
+        for user in layout.processLayout.brokerUsers where cells.contains(where: { $0.path == user.cell }) {
             let vhost = JSONValue.string(user.cell.resourceName)
             users.append(try self.user(user.name, secrets.value(user.secret)))
             let rights = user.permissions
@@ -108,7 +126,7 @@ struct DevBroker: Sendable {
             }
         }
         return .object([
-            "vhosts": .array(layout.topology.cells.map { .object(["name": .string($0.path.resourceName)]) }),
+            "vhosts": .array(cells.map { .object(["name": .string($0.path.resourceName)]) }),
             "users": .array(users), "permissions": .array(permissions), "topic_permissions": .array(topicPermissions),
         ])
     }

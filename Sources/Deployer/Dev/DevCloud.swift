@@ -115,14 +115,14 @@ package struct DevCloud: Sendable {
     private func runServers<Result: Sendable>(
         _ body: @escaping @Sendable (DevReady) async throws -> Result
     ) async throws -> Result {
-        let broker = try DevBroker(layout: layout)
+        let brokers = try DevBroker.servers(layout)
         let databases = try DevPostgres.servers(layout, options)
-        try broker.prepare(secrets)
+        for broker in brokers { try broker.prepare(secrets) }
         for service in layout.services {
             try PrivateFile.write(try service.configuration.json(), to: service.configurationPath)
             for secret in service.process.secrets { _ = try secrets.value(secret.name) }
         }
-        let brokerProcesses = broker.specifications().map(process)
+        let brokerProcesses = ([DevBroker.nameServer(layout)] + brokers.map { $0.specification() }).map(process)
         return try await withDevProcesses(brokerProcesses) {
             let password = try secrets.value(DevPostgres.administratorSecret).reveal()
             try await step("make the database server") {
@@ -137,7 +137,9 @@ package struct DevCloud: Sendable {
                     for database in databases { try await database.createDatabases(secrets) }
                     try await migrate()
                 }
-                try await step("start RabbitMQ on port \(layout.ports.broker)") { try await broker.waitUntilReady() }
+                try await step("start RabbitMQ on port \(layout.ports.broker.messages)") {
+                    for broker in brokers { try await broker.waitUntilReady() }
+                }
                 return try await runControlPlane(servers: brokerProcesses + databaseProcesses, body)
             }
         }
@@ -276,14 +278,16 @@ package struct DevCloud: Sendable {
                 host: "127.0.0.1", port: layout.ports.database, user: DevPostgres.administrator,
                 passwordFile: layout.secretFile(DevPostgres.administratorSecret)),
             broker: .init(
-                host: "127.0.0.1", port: layout.ports.broker, user: ResourceSpecification.brokerAdministratorName,
+                host: "127.0.0.1", port: layout.ports.broker.messages,
+                user: ResourceSpecification.brokerAdministratorName,
                 passwordFile: layout.secretFile(.brokerAdministrator(Topology.devMachine))),
-            managementPort: layout.ports.management,
+            managementPort: layout.ports.broker.management,
             cells: layout.topology.cells.map { cell in
                 .init(
                     path: cell.path.description, resource: cell.path.resourceName,
                     databasePasswordFile: layout.secretFile(.database(cell.path)), hosts: cell.hosts.map(\.name.text),
                     databasePort: layout.ports.ownDatabases[cell.path],
+                    managementPort: layout.ports.ownBrokers[cell.path]?.management,
                     supervisor: layout.supervisor(of: cell.path)?.configurationPath)
             },
             processes: processes.map { process in

@@ -4,14 +4,27 @@ import Topology
 
 /// Where everything of a development cloud is: folders, ports, configuration. Follows from options and ports alone.
 struct DevLayout: Sendable {
+    struct Broker: Sendable, Equatable {
+        var messages: Int
+        var management: Int
+        var distribution: Int
+
+        init(_ finder: inout DevPorts) throws {
+            messages = try finder.take()
+            management = try finder.take()
+            distribution = try finder.take()
+        }
+    }
+
     struct Ports: Sendable, Equatable {
         var api: Int
         var database: Int
         /// Of cells with a server of their own.
         var ownDatabases: [CellPath: Int] = [:]
-        var broker: Int
-        var management: Int
-        var distribution: Int
+        var broker: Broker
+        /// Of cells with a broker of their own.
+        var ownBrokers: [CellPath: Broker] = [:]
+        /// The name server of all brokers.
         var epmd: Int
         /// By name of the service, API apart.
         var ops: [String: Int]
@@ -47,10 +60,11 @@ struct DevLayout: Sendable {
             throw DevFailure("port \(port) of 127.0.0.1 is in use; choose another with --port, or leave it out")
         }
         var ports = Ports(
-            api: try options.port ?? finder.take(), database: try finder.take(), broker: try finder.take(),
-            management: try finder.take(), distribution: try finder.take(), epmd: try finder.take(), ops: [:])
-        if options.hasDatabasePerCell {
-            for cell in topology.cells where cell.isLeaf { ports.ownDatabases[cell.path] = try finder.take() }
+            api: try options.port ?? finder.take(), database: try finder.take(), broker: try Broker(&finder),
+            epmd: try finder.take(), ops: [:])
+        for cell in topology.cells where cell.isLeaf {
+            if options.hasDatabasePerCell { ports.ownDatabases[cell.path] = try finder.take() }
+            if options.hasBrokerPerCell { ports.ownBrokers[cell.path] = try Broker(&finder) }
         }
         topology.api.port = ports.api
         topology.root = Self.placed(topology.root, ports)
@@ -66,7 +80,6 @@ struct DevLayout: Sendable {
 
     var url: String { "http://127.0.0.1:\(ports.api)" }
     var secrets: String { "\(folder)/secrets" }
-    var brokerFolder: String { "\(folder)/rabbitmq" }
     var logFolder: String { "\(folder)/log" }
     var cloudsFile: String { "\(folder)/clouds.yaml" }
     /// While a file with a process's name is in here, that process is not started again.
@@ -90,8 +103,9 @@ struct DevLayout: Sendable {
         var cell = cell
         cell.database = .embedded(
             .init(host: Topology.devMachine, port: ports.ownDatabases[cell.path] ?? ports.database))
+        let broker = ports.ownBrokers[cell.path] ?? ports.broker
         cell.broker = .embedded(
-            .init(host: Topology.devMachine, port: ports.broker, managementPort: ports.management))
+            .init(host: Topology.devMachine, port: broker.messages, managementPort: broker.management))
         if case .children(let cells) = cell.content { cell.content = .children(cells.map { placed($0, ports) }) }
         return cell
     }

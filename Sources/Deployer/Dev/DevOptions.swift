@@ -14,6 +14,8 @@ package struct DevOptions: Sendable {
     package var hostsPerCell: Int?
     /// Whether every leaf cell has a PostgreSQL server of its own, so that one of them can be stopped or frozen.
     package var hasDatabasePerCell = false
+    /// Whether every leaf cell has a RabbitMQ server of its own.
+    package var hasBrokerPerCell = false
     /// Whether only the root has database and processes. The cells below have a virtual host with its users and a mapping,
     /// and whoever runs the cloud serves them.
     package var isRootOnly = false

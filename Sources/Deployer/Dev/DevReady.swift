@@ -17,6 +17,8 @@ package struct DevReady: Codable, Sendable, Equatable {
         package var hosts: [String]
         /// Of the cell's own database server, where it has one.
         package var databasePort: Int?
+        /// Of the management API of the cell's own broker, where it has one.
+        package var managementPort: Int?
         /// Settings of its supervisor, whether that runs or not.
         package var supervisor: String?
     }

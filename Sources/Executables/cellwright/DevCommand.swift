@@ -25,6 +25,9 @@ struct DevCommand: AsyncParsableCommand {
     @Flag(help: "Give every leaf cell a PostgreSQL server of its own, for trying what happens without one.")
     var databasePerCell = false
 
+    @Flag(help: "Give every leaf cell a RabbitMQ server of its own, likewise.")
+    var brokerPerCell = false
+
     @Option(help: "Port of the API on 127.0.0.1; any free one unless given.")
     var port: Int?
 
@@ -56,6 +59,7 @@ struct DevCommand: AsyncParsableCommand {
                 binaries: try Executable.folder(), topologyFolder: loaded.folder, hostsPerCell: hostsPerCell,
                 port: port, firstPort: firstPort, environment: ProcessInfo.processInfo.environment)
             options.hasDatabasePerCell = databasePerCell
+            options.hasBrokerPerCell = brokerPerCell
             try await DevSession(options: options, isJSON: common.isJSON, followsInput: whileStdinOpen).run()
         }
     }
