@@ -183,7 +183,7 @@ let package = Package(
             "Conductor",
             [
                 "ServerLifecycle", "CellProtocol", "CloudModel", "SagaEngine", "MessageBus", "ServiceKit", "Primitives",
-                lifecycle, logging, metrics,
+                deque, lifecycle, logging, metrics,
             ]),
         module(
             "ComputeAgent",
@@ -282,7 +282,7 @@ let package = Package(
         tests(
             "EndToEndTests",
             [
-                "CloudHarness", "CloudModel", "Deployer", "MessageBus", "PostgresClient", "Primitives",
+                "CellProtocol", "CloudHarness", "CloudModel", "Deployer", "MessageBus", "PostgresClient", "Primitives",
                 "RabbitMQTransport", "TestSupport", subprocess, systemPackage,
             ]),
         tests("CloudModelTests", ["CloudModel", "Primitives"]),

@@ -14,6 +14,9 @@ struct ConductorMetrics: Sendable {
     private let foreign = Counter(label: "cellwright_conductor_reports", dimensions: [("outcome", "foreign")])
     private let orphan = Counter(label: "cellwright_conductor_reports", dimensions: [("outcome", "orphan")])
     private let unreadable = Counter(label: "cellwright_conductor_reports", dimensions: [("outcome", "unreadable")])
+    private let repeated = Counter(label: "cellwright_conductor_reports", dimensions: [("outcome", "repeated")])
+    private let tooLarge = Counter(label: "cellwright_conductor_reports", dimensions: [("outcome", "too-large")])
+    private let tooMany = Counter(label: "cellwright_conductor_reports", dimensions: [("outcome", "too-many")])
 
     func count(_ outcome: ReportOutcome) {
         switch outcome {
@@ -22,6 +25,16 @@ struct ConductorMetrics: Sendable {
         case .foreign: foreign.increment()
         case .orphan: orphan.increment()
         case .unreadable: unreadable.increment()
+        }
+    }
+
+    /// What was not let through.
+    func count(_ verdict: ReportGate.Verdict) {
+        switch verdict {
+        case .taken: break
+        case .repeated: repeated.increment()
+        case .tooLarge: tooLarge.increment()
+        case .tooMany: tooMany.increment()
         }
     }
 

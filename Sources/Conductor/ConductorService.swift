@@ -59,7 +59,7 @@ package struct ConductorService: Service {
         logger.notice("conductor starts", metadata: ["conductor": "\(name)"])
         await withGracefulShutdownHandler {
             await withTaskGroup(of: Void.self) { group in
-                group.addTask { await receive(inbox, metrics) }
+                group.addTask { await receive(inbox, ReportGate(), metrics) }
                 group.addTask { await listen(inbox) }
                 group.addTask { await tick(inbox) }
                 group.addTask { await outlet.run() }
@@ -73,11 +73,11 @@ package struct ConductorService: Service {
 
     // MARK: What wakes the loop
 
-    private func receive(_ inbox: ReportInbox, _ metrics: ConductorMetrics) async {
+    private func receive(_ inbox: ReportInbox, _ gate: ReportGate, _ metrics: ConductorMetrics) async {
         await persistently("reports can't be received") {
             try await bus.declare(.cell)
             try await bus.consume(queue: CellTopology.conductorQueue, prefetch: settings.prefetch) {
-                await take($0, inbox, metrics)
+                await take($0, inbox, gate, metrics)
             }
         }
     }
@@ -107,23 +107,46 @@ package struct ConductorService: Service {
 
     // MARK: Reports
 
-    private func take(_ delivery: BusDelivery, _ inbox: ReportInbox, _ metrics: ConductorMetrics) async -> Disposition {
+    private func take(
+        _ delivery: BusDelivery, _ inbox: ReportInbox, _ gate: ReportGate, _ metrics: ConductorMetrics
+    ) async -> Disposition {
         let envelope = delivery.envelope
         guard let source = CellTopology.reportSource(routingKey: delivery.routingKey) else { return .reject }
+        let verdict = gate.admit(
+            envelope.messageID, bytes: envelope.body.count, from: source.hostKey, at: wallClock.now())
+        metrics.count(verdict)
+        switch verdict {
+        case .taken: break
+        case .repeated: return .acknowledge
+        case .tooMany: return .reject
+        case .tooLarge:
+            logger.warning(
+                "report is too large",
+                metadata: ["host": "\(source.hostKey)", "report.bytes": "\(envelope.body.count)"])
+            return .reject
+        }
+        let disposition = await read(envelope, from: source.hostKey, inbox, metrics)
+        if disposition == .retry { gate.forget(envelope.messageID, from: source.hostKey) }
+        return disposition
+    }
+
+    private func read(
+        _ envelope: Envelope, from hostKey: String, _ inbox: ReportInbox, _ metrics: ConductorMetrics
+    ) async -> Disposition {
         do {
             switch envelope.kind {
             case StepResult.kind:
                 let result = try JSONDecoder().decode(StepResult.self, from: envelope.body)
-                return await inbox.deliver(.step(result), from: source.hostKey, requestID: envelope.requestID)
+                return await inbox.deliver(.step(result), from: hostKey, requestID: envelope.requestID)
             case GuestLifecycleReport.kind:
                 let report = try JSONDecoder().decode(GuestLifecycleReport.self, from: envelope.body)
-                return await inbox.deliver(.lifecycle(report), from: source.hostKey, requestID: envelope.requestID)
+                return await inbox.deliver(.lifecycle(report), from: hostKey, requestID: envelope.requestID)
             case AgentHeartbeat.kind:
                 let heartbeat = try JSONDecoder().decode(AgentHeartbeat.self, from: envelope.body)
-                guard CellTopology.hostKey(heartbeat.host.text) == source.hostKey else {
+                guard CellTopology.hostKey(heartbeat.host.text) == hostKey else {
                     metrics.countForeign()
                     logger.warning(
-                        "host speaks for another", metadata: ["host": "\(source.hostKey)", "of": "\(heartbeat.host)"])
+                        "host speaks for another", metadata: ["host": "\(hostKey)", "of": "\(heartbeat.host)"])
                     return .reject
                 }
                 inbox.note(heartbeat)
@@ -136,7 +159,7 @@ package struct ConductorService: Service {
             metrics.countUnreadable()
             logger.error(
                 "unreadable report",
-                metadata: ["host": "\(source.hostKey)", "bus.kind": "\(envelope.kind)", "error": "\(error)"])
+                metadata: ["host": "\(hostKey)", "bus.kind": "\(envelope.kind)", "error": "\(error)"])
             return .reject
         }
     }

@@ -76,6 +76,7 @@ struct DevBroker: Sendable {
             load_definitions = \(definitionsFile)
             vm_memory_high_watermark.absolute = 1GB
             disk_free_limit.absolute = 50MB
+            max_message_size = \(Envelope.bodyLimitBytes)
             log.console = true
             log.console.level = warning
 

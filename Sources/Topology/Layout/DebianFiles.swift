@@ -83,6 +83,7 @@ package enum DebianFiles {
             vm_memory_high_watermark.relative = 0.4
             disk_free_limit.absolute = 200MB
             heartbeat = 10
+            max_message_size = \(Envelope.bodyLimitBytes)
 
             """
     }
