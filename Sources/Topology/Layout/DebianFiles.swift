@@ -1,4 +1,5 @@
 import CloudModel
+import MessageBus
 
 /// Texts of configuration files of Debian's packages, as the tool writes them.
 package enum DebianFiles {
