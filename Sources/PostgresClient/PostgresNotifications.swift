@@ -71,7 +71,7 @@ final class PostgresListener: Sendable {
     private let configuration: PostgresConfiguration
     private let channel: String
     private let reactor: Reactor
-    private let backoff = Backoff(base: .milliseconds(100), cap: .seconds(5))
+    private let backoff = Backoff()
     private let state = Mutex(State())
 
     init(_ configuration: PostgresConfiguration, _ channel: String, _ reactor: Reactor) {

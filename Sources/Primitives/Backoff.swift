@@ -5,7 +5,8 @@ package struct Backoff: Sendable, Equatable {
     package let base: Duration
     package let cap: Duration
 
-    package init(base: Duration = .milliseconds(100), cap: Duration = .seconds(5)) {
+    /// - Parameter cap: unless given, so short that everything is current again within 5 s of a fault's end.
+    package init(base: Duration = .milliseconds(100), cap: Duration = .seconds(2)) {
         precondition(base > .zero && cap >= base, "a back-off needs 0 < base <= cap")
         self.base = base
         self.cap = cap

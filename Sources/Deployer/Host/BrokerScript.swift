@@ -65,8 +65,9 @@ struct BrokerScript: Sendable {
         return script
     }
 
-    /// Makes the administrator: with the account that a fresh broker has, on loopback only, which then goes; else, when
-    /// that is gone and the password is not known any more, with the broker's own tool.
+    /// Makes the administrator: with the account that a fresh broker has, on loopback only, which then goes, and with it
+    /// the virtual host that it had; else, when that is gone and the password is not known any more, with the broker's own
+    /// tool.
     func makeAdministrator(_ name: String, password: Secret) -> String {
         preamble + """
             for i in $(seq 150); do # a broker that has just started opens this port last
@@ -84,7 +85,9 @@ struct BrokerScript: Sendable {
               esac
               [ "$(broker GET whoami)" = 200 ] || { echo "the new administrator is not let in" >&2; exit 1; }
             fi
-            case $(broker DELETE users/guest) in 204|404) ;; *) echo "the account guest could not be removed" >&2; exit 1;; esac
+            for theirs in users/guest vhosts/%2F; do
+              case $(broker DELETE $theirs) in 204|404) ;; *) echo "$theirs of a fresh broker could not be removed" >&2; exit 1;; esac
+            done
             """
     }
 

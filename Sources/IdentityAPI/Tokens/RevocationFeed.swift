@@ -6,7 +6,7 @@ import ServiceLifecycle
 /// Keeps a ``TokenAuthority`` informed of what other replicas revoke. Runs as long as the API does.
 package struct RevocationFeed: Service {
     /// Between attempts to read revocations while the storage is away.
-    private static let backoff = Backoff(base: .milliseconds(100), cap: .seconds(5))
+    private static let backoff = Backoff()
 
     private let authority: TokenAuthority
     private let repository: any RevocationRepository
