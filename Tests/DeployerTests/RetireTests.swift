@@ -40,6 +40,16 @@ import Topology
         }
     }
 
+    @Test func aFileOfDebiansThatIsBackIsNotLeft() throws {
+        var facts = SimulatedCloud.facts(allOf: without)
+        let file = try #require(
+            full.resources.first { $0.id.host == "west-1" && $0.id.name == "/etc/libvirt/qemu.conf" })
+        facts.observations[file.id] = .present(["content": "Debian's"])
+        #expect(Deployment.leftovers(full: full, without: without, facts: facts).isEmpty)
+        facts.observations[file.id] = .present(file.attributes)
+        #expect(Deployment.leftovers(full: full, without: without, facts: facts) == [file.id])
+    }
+
     @Test func aHostThatCouldNotBeLookedAtIsLeft() {
         var facts = SimulatedCloud.facts(allOf: without)
         facts.unreachable["west-2"] = "no route"

@@ -94,7 +94,8 @@ extension Deployment {
     /// What is of the larger state only and still there, or could not be looked at.
     static func leftovers(full: DesiredState, without: DesiredState, facts: ObservedFacts) -> [Resource.ID] {
         let kept = Set(without.resources.map(\.id))
-        return full.resources.map(\.id).filter { id in
+        return full.resources.filter { resource in
+            let id = resource.id
             guard !kept.contains(id) else { return false }
             switch id.kind {
             case .packages, .account, .gate, .schema: return false
@@ -104,9 +105,12 @@ extension Deployment {
             }
             switch facts[id] {
             case .absent: return false
+            // A file of Debian's that ours had taken the place of is back.
+            case .present(let found) where id.kind == .file && !HostProbe.isInOurFolder(id.name):
+                return found["content"] == resource.attributes["content"]
             case .present, .unknown: return true
             }
-        }
+        }.map(\.id)
     }
 }
 

@@ -15,6 +15,11 @@ struct HostProbe: Sendable {
         ProcessLayout.Paths.computeState,
     ]
 
+    /// Whether nobody else has anything in the folder of this file.
+    static func isInOurFolder(_ path: String) -> Bool {
+        path.hasPrefix("\(ProcessLayout.Paths.units)/cellwright-") || folders.contains { path.hasPrefix("\($0)/") }
+    }
+
     /// Where the tool writes into the settings of Debian's packages.
     static let foreignPlaces = [
         "/etc/postgresql/*/main/pg_hba.conf", "/etc/postgresql/*/main/conf.d/cellwright.conf",
