@@ -84,10 +84,13 @@ struct GoodDocumentTests {
         var topology = try read("topology.yaml").withLabAddresses()
         #expect(
             topology.hosts.map(\.reachableAt) == ["10.77.0.11", "10.77.0.12", "10.77.0.13", "10.77.0.14", "10.77.0.15"])
-        let known = Dictionary(uniqueKeysWithValues: topology.hosts.map { ($0.name, $0.reachableAt) })
+        var known = Dictionary(uniqueKeysWithValues: topology.hosts.map { ($0.name, $0.reachableAt) })
         topology.machines = [.init(name: "control-1"), .init(name: "control-2")]
         #expect(topology.withLabAddresses(existing: known).host("control-2")?.address == "10.77.0.16")
         #expect(topology.withLabAddresses(existing: known).host("south-2")?.address == "10.77.0.15")
+        // A container whose host has left the topology still answers at its address.
+        known["gone-1"] = "10.77.0.16"
+        #expect(topology.withLabAddresses(existing: known).host("control-2")?.address == "10.77.0.17")
     }
 
     @Test(

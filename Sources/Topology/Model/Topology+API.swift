@@ -90,13 +90,13 @@ extension Topology {
     }
 
     /// The same topology with an address for every host of the lab. Hosts that exist keep theirs (`existing`), those with
-    /// one in the file get that, new ones the lowest that is free, so a host that is added moves no other.
+    /// one in the file get that, new ones the lowest that is free, so a host that is added moves no other. One that the
+    /// topology no longer has keeps its address as well, for as long as it exists.
     /// A topology without a lab is returned as it is.
     package func withLabAddresses(existing: [HostName: String] = [:]) -> Topology {
         guard let lab else { return self }
-        let names = Set(hosts.map(\.name))
-        var taken: Set<String> = Set(hosts.compactMap(\.address))
-        taken.formUnion(existing.filter { names.contains($0.key) }.values)
+        var taken = Set(hosts.compactMap(\.address))
+        taken.formUnion(existing.values)
         // The first ten stay free for the machine itself and for what an operator adds by hand.
         var next = 11
         func address(for host: Host) -> String {
