@@ -60,6 +60,7 @@ extension Deployment {
                     failure.cells, options, survey: survey, inputs: inputs, hosts: hosts, stop: stop)
             }
             try writeClouds()
+            try await awaitServing(report, survey)
             guard failure.isEmpty else { throw failure }
             try rememberTopology()
             return .init(outcomes: report.outcomes, notBegun: report.notBegun, earlier: succeeded - report.succeeded)
