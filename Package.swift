@@ -267,6 +267,12 @@ let package = Package(
             ],
             path: "Tests/TestSupport", swiftSettings: settings),
         tests("DevCloudTests", ["TestSupport", "Deployer"]),
+        tests(
+            "ExistingServerTests",
+            [
+                "Deployer", "Topology", "CloudModel", "MessageBus", "PostgresClient", "Primitives", "TestSupport",
+                systemPackage,
+            ]),
         .target(
             name: "CloudHarness",
             dependencies: ["Deployer", "Primitives", httpClient, nioCore, nioHTTP1, yams],

@@ -74,9 +74,12 @@ package struct CellHeartbeat: Codable, Sendable, Equatable {
     package var cells: Int?
     /// Those of them that are down, or can't be reached because one between is.
     package var cellsDown: Int?
+    /// Who of the cell's supervisors speaks; absent from older ones.
+    package var supervisor: String?
     package init(
         cell: CellPath, version: String, sentAt: Date, newestSequence: Int64, databaseMilliseconds: Double,
-        isDatabaseUp: Bool, conductorsUp: Int, hostsUp: Int, hosts: Int, cells: Int? = nil, cellsDown: Int? = nil
+        isDatabaseUp: Bool, conductorsUp: Int, hostsUp: Int, hosts: Int, cells: Int? = nil, cellsDown: Int? = nil,
+        supervisor: String? = nil
     ) {
         self.cell = cell
         self.version = version
@@ -89,6 +92,7 @@ package struct CellHeartbeat: Codable, Sendable, Equatable {
         self.hosts = hosts
         self.cells = cells
         self.cellsDown = cellsDown
+        self.supervisor = supervisor
     }
 
     package var isLeaf: Bool { cells == nil }

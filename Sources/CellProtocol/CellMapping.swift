@@ -15,10 +15,13 @@ package struct CellMapping: Codable, Sendable, Equatable {
         package var nextPassword: Secret?
         /// Whether the child's broker speaks TLS; absent is no.
         package var tls: Bool?
+        /// The file, on the parent's hosts, by which a broker that somebody else runs is verified; absent for one of the
+        /// cloud's own, which knows its clients by their certificates.
+        package var authority: String?
 
         package init(
             host: String, port: Int, vhost: String, user: String, password: Secret, nextPassword: Secret? = nil,
-            tls: Bool? = nil
+            tls: Bool? = nil, authority: String? = nil
         ) {
             self.host = host
             self.port = port
@@ -27,6 +30,7 @@ package struct CellMapping: Codable, Sendable, Equatable {
             self.password = password
             self.nextPassword = nextPassword
             self.tls = tls
+            self.authority = authority
         }
 
         /// To be tried in this order.

@@ -37,8 +37,10 @@ package enum BrokerAdministration {
 
     package static func listVHosts() -> BrokerRequest { BrokerRequest(.get, ["vhosts"]) }
 
-    package static func createVHost(_ name: String) -> BrokerRequest {
-        BrokerRequest(.put, ["vhosts", name], body: .object([:]))
+    /// - Parameter description: shown beside it; it stays as it is where the virtual host exists.
+    package static func createVHost(_ name: String, description: String? = nil) -> BrokerRequest {
+        BrokerRequest(
+            .put, ["vhosts", name], body: .object(description.map { ["description": .string($0)] } ?? [:]))
     }
 
     /// Deletes a virtual host with everything in it.

@@ -75,12 +75,12 @@ package final class InMemoryBus: MessageBus {
     }
 
     package func serve(
-        queue: String, concurrency: Int, handler: @escaping @Sendable (Envelope) async -> Envelope
+        queue: String, concurrency: Int, handler: @escaping @Sendable (Envelope) async -> Envelope?
     ) async throws(BusError) {
         try await receive(queue: queue, prefetch: concurrency) { [broker, vhost] held in
             let request = held.message.envelope
             if let deadline = request.deadline, deadline <= broker.wallClock.now() { return .acknowledge }
-            let answer = await handler(request)
+            guard let answer = await handler(request) else { return .retry }
             if let replyTo = held.message.replyTo {
                 broker.access(vhost) { $0.answer(replyTo, with: answer) }
             }

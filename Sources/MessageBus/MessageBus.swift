@@ -27,9 +27,10 @@ package protocol MessageBus: Sendable {
     ///   when there is no such queue, ``BusError/disconnected(_:)`` when the connection was lost meanwhile.
     func call(_ envelope: Envelope, queue: String, timeout: Duration) async throws(BusError) -> Envelope
 
-    /// Answers calls that arrive at `queue` until cancelled, at most `concurrency` at once. Late calls are dropped.
+    /// Answers calls that arrive at `queue` until cancelled, at most `concurrency` at once. Late calls are dropped; one for
+    /// which the handler has no answer, or whose handler's task is lost, goes to whoever else serves the queue.
     func serve(
-        queue: String, concurrency: Int, handler: @escaping @Sendable (Envelope) async -> Envelope
+        queue: String, concurrency: Int, handler: @escaping @Sendable (Envelope) async -> Envelope?
     ) async throws(BusError)
 
     /// Whether the connection is up at this moment: for health, not for deciding whether to send.

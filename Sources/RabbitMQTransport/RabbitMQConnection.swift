@@ -105,26 +105,34 @@ package final class RabbitMQConnection: MessageBus {
                 BusDelivery(
                     envelope: envelope, exchange: message.exchange, routingKey: message.routingKey,
                     isRedelivered: message.isRedelivered))
-            if disposition == .retry, message.isRedelivered {
-                do {
-                    try await clock.sleep(for: Self.retryPause)
-                } catch {
-                    // Cancelled: it goes back at once.
-                }
-            }
+            if disposition == .retry { await Self.pauseBeforeRetry(message, clock) }
             core.submit(.settle(message.reference, disposition))
         }
     }
 
+    /// A message that comes again and again takes its time.
+    private static func pauseBeforeRetry(_ message: ReceivedMessage, _ clock: any Clock<Duration>) async {
+        guard message.isRedelivered else { return }
+        do {
+            try await clock.sleep(for: retryPause)
+        } catch {
+            // Cancelled: it goes back at once.
+        }
+    }
+
     package func serve(
-        queue: String, concurrency: Int, handler: @escaping @Sendable (Envelope) async -> Envelope
+        queue: String, concurrency: Int, handler: @escaping @Sendable (Envelope) async -> Envelope?
     ) async throws(BusError) {
-        try await receive(queue: queue, prefetch: concurrency) { [core, wallClock] message, envelope in
+        try await receive(queue: queue, prefetch: concurrency) { [core, clock, wallClock] message, envelope in
             if let deadline = envelope.deadline, deadline <= wallClock.now() {
                 core.submit(.settle(message.reference, .acknowledge))
                 return
             }
-            let answer = await handler(envelope)
+            guard let answer = await handler(envelope) else {
+                await Self.pauseBeforeRetry(message, clock)
+                core.submit(.settle(message.reference, .retry))
+                return
+            }
             guard let replyTo = message.replyTo else {
                 core.submit(.settle(message.reference, .acknowledge))
                 return

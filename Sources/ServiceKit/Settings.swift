@@ -8,8 +8,8 @@ package import Primitives
 package struct TLSSettings: Codable, Sendable, Equatable {
     /// Certificates of the authority by which the other side is verified.
     package var authority: String
-    /// This process's own certificate, followed by its key.
-    package var certificate: String
+    /// This process's own certificate, followed by its key; it shows none when absent.
+    package var certificate: String?
 }
 
 /// Where a cell's database is.
@@ -77,8 +77,12 @@ package struct APISettings: Codable, Sendable {
 /// `cellwright-supervisor`, of the root or of any other cell.
 package struct SupervisorSettings: Codable, Sendable {
     package var cell: CellSettings
+    /// Names this supervisor among those of its cell, in leases and logs.
+    package var identity: String
     package var database: DatabaseSettings
     package var bus: BusSettings
+    /// By what brokers of the cloud's own are verified, and who this process is to them; absent without TLS.
+    package var tls: TLSSettings?
     package var ops: OpsSettings
 }
 

@@ -135,7 +135,7 @@ extension WireSample {
 
     private static let heartbeat = CellHeartbeat(
         cell: north, version: "0.1.0+abc", sentAt: date, newestSequence: 5, databaseMilliseconds: 1.5,
-        isDatabaseUp: true, conductorsUp: 1, hostsUp: 2, hosts: 2)
+        isDatabaseUp: true, conductorsUp: 1, hostsUp: 2, hosts: 2, supervisor: "control-1-1")
 
     private static let host: HostRecord = {
         var host = HostRecord(

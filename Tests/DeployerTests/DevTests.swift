@@ -22,12 +22,36 @@ struct DevLayoutTests {
           - {name: us, control: [control-1, db-1], hosts: []}
         """
 
-    private func layout(hostsPerCell: Int? = nil) throws -> DevLayout {
-        try DevLayout(
-            options: DevOptions(
-                topology: try TopologyDocument.read(sample, file: "t"), folder: "/dev/cloud", binaries: "/bin",
-                topologyFolder: "/", hostsPerCell: hostsPerCell, firstPort: 15_660, environment: [:]),
-            databaseFolder: "/dev/database")
+    private func layout(hostsPerCell: Int? = nil, replicas: Int = 1) throws -> DevLayout {
+        var options = DevOptions(
+            topology: try TopologyDocument.read(sample, file: "t"), folder: "/dev/cloud", binaries: "/bin",
+            topologyFolder: "/", hostsPerCell: hostsPerCell, firstPort: 15_660, environment: [:])
+        options.replicas = replicas
+        return try DevLayout(options: options, databaseFolder: "/dev/database")
+    }
+
+    @Test("replicas have a name, an identity, a port and a settings file of their own")
+    func replicas() throws {
+        let layout = try layout(replicas: 2)
+        let names = layout.services.map(\.name)
+        #expect(Set(names).count == names.count)
+        #expect(
+            Set(names).isSuperset(of: [
+                "api", "api@2", "supervisor-root", "supervisor-root@2", "supervisor-eu@2", "conductor-us",
+                "conductor-us@2", "compute-r1",
+            ]))
+        let ports = layout.services.map(\.health.port)
+        #expect(Set(ports).count == ports.count)
+        var identities: [String] = []
+        for service in layout.services {
+            switch service.configuration {
+            case .supervisor(let value): identities.append("\(value.cell.path) supervisor \(value.identity)")
+            case .conductor(let value): identities.append("\(value.cell.path) conductor \(value.identity)")
+            case .api(let value): #expect(value.publicURL == nil)
+            case .compute: break
+            }
+        }
+        #expect(Set(identities).count == identities.count && identities.count == 12)
     }
 
     @Test("everything is on this machine, and every host is simulated, whatever the topology says")

@@ -1,5 +1,6 @@
 import CloudModel
 import FoundationEssentials
+import Glibc
 import Primitives
 import SystemPackage
 import Testing
@@ -25,6 +26,12 @@ import Topology
         #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path).count == 1)
         _ = try await bash(HostScript.removeFile(path))
         #expect(!FileSystem.exists(path))
+    }
+
+    @Test func aTerminalsCtrlCReachesNoCommand() async throws {
+        // The fifth field is the process group, to which a terminal sends the signal.
+        let group = try await LocalCommand("cut", ["-d", " ", "-f", "5", "/proc/self/stat"]).check().trimmed
+        #expect(Int32(group) != getpgrp())
     }
 
     @Test func aGateThatNeverAnswersSaysSo() async throws {

@@ -83,7 +83,7 @@ import Topology
 
             """
         let probe = try BrokerProbe(
-            output: output, host: "c1", passwords: ["host.n1": Secret("right")], administrator: "cellwright")
+            output: output, place: "c1", passwords: ["host.n1": Secret("right")], administrator: "cellwright")
         #expect(
             probe.observations == [
                 .init(.brokerVhost, host: "c1", name: "cellwright_north"): .present([:]),
@@ -96,25 +96,25 @@ import Topology
             ])
         #expect(probe.queues == [.init(vhost: "cellwright_north", name: "host.n1")])
         #expect(throws: BrokerProbe.Failure.down) {
-            try BrokerProbe(output: "down\n", host: "c1", passwords: [:], administrator: "cellwright")
+            try BrokerProbe(output: "down\n", place: "c1", passwords: [:], administrator: "cellwright")
         }
     }
 
     @Test func aDatabaseServersAnswerIsReadOnlyWhole() {
         let output = """
-            role\tcellwright_north\tt\tf\tSCRAM-SHA-256$4096:AQID$x:y
+            role\tcellwright_north\tt\tf\tSCRAM-SHA-256$4096:AQID$x:y\t
             database\tcellwright_north\tcellwright_north\tf\tcellwright schema by abc
             pending\t0
             setting\tcellwright.inputs\t123
 
             """
-        let whole = DatabaseProbe(output: output + "end\n", host: "c1", passwords: [:])
+        let whole = DatabaseProbe(output: output + "end\n", place: "c1", passwords: [:])
         #expect(whole.isComplete)
         #expect(whole.unitAttributes == ["pendingRestart": "no", "inputs": "123"])
         #expect(whole.migratedBy == ["cellwright_north": "abc"])
         #expect(
             whole.observations[.init(.database, host: "c1", name: "cellwright_north")]
                 == .present(["owner": "cellwright_north", "publicConnect": "no"]))
-        #expect(!DatabaseProbe(output: output, host: "c1", passwords: [:]).isComplete)
+        #expect(!DatabaseProbe(output: output, place: "c1", passwords: [:]).isComplete)
     }
 }

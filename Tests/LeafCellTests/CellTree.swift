@@ -42,6 +42,8 @@ final class CellTree: Sendable {
     static let hosts: [HostName] = ["host-1", "host-2"]
 
     let kind: Kind
+    /// Names of the supervisors of every cell.
+    let supervisors: [String]
     let wallClock = TestWallClock()
     let agents: [FakeAgent]
     let parent: Parent
@@ -49,9 +51,11 @@ final class CellTree: Sendable {
     let bus: any MessageBus
     private let brokers: [CellPath: InMemoryBroker]
     private let stores = Mutex<[CellPath: PostgresBranchStore]>([:])
+    private let ends = Mutex<[String: Nudge]>([:])
 
-    private init(_ kind: Kind) {
+    private init(_ kind: Kind, supervisors: [String]) {
         self.kind = kind
+        self.supervisors = supervisors
         let brokers = Dictionary(
             uniqueKeysWithValues: Set(kind.leaves + kind.branches).map { ($0, InMemoryBroker()) })
         self.brokers = brokers
@@ -71,8 +75,10 @@ final class CellTree: Sendable {
     func branch(_ cell: CellPath) throws -> PostgresBranchStore { try #require(stores.withLock { $0[cell] }) }
 
     /// Runs the tree around `body`.
-    static func with(_ kind: Kind, _ body: @escaping @Sendable (CellTree) async throws -> Void) async throws {
-        let tree = CellTree(kind)
+    static func with(
+        _ kind: Kind, supervisors: [String] = ["s1"], _ body: @escaping @Sendable (CellTree) async throws -> Void
+    ) async throws {
+        let tree = CellTree(kind, supervisors: supervisors)
         var pools: [PostgresPool] = []
         for cell in kind.branches {
             let pool = PostgresPool(try await PrivatePostgres.shared().createDatabase())
@@ -106,18 +112,39 @@ final class CellTree: Sendable {
         }
     }
 
+    /// Runs one of a cell's supervisors until it is ended, without being asked.
+    private func run(_ name: String, of cell: CellPath, _ body: @escaping @Sendable () async throws -> Void)
+        async throws
+    {
+        let end = Nudge()
+        ends.withLock { $0["\(name)@\(cell)"] = end }
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await body() }
+            group.addTask { await end.wait() }
+            defer { group.cancelAll() }
+            try await group.next()
+        }
+    }
+
+    /// Ends one of a cell's supervisors where it stands.
+    func end(_ name: String, of cell: CellPath) { ends.withLock { $0["\(name)@\(cell)"] }?.signal() }
+
     func runLeaf(_ cell: CellPath) async throws {
         let store = InMemoryCellStore(cell: cell, wallClock: wallClock)
         let hosts = zip(Self.hosts, kind.leaves).filter { $0.1 == cell }.map(\.0)
-        let supervisor = LeafSupervisor(
-            cell: cell, name: "s1", version: "test", hosts: hosts, store: store, bus: broker(cell).connect(),
-            clock: ContinuousClock(), wallClock: wallClock, ids: SystemIDSource(), settings: LeafCell.leafSettings,
-            logger: quiet)
+        let all = supervisors.map { name in
+            LeafSupervisor(
+                cell: cell, name: name, version: "test", hosts: hosts, store: store, bus: broker(cell).connect(),
+                clock: ContinuousClock(), wallClock: wallClock, ids: SystemIDSource(),
+                settings: LeafCell.leafSettings, logger: quiet)
+        }
         let conductor = ConductorService(
             cell: cell, name: "c1", store: store, bus: broker(cell).connect(), clock: ContinuousClock(),
             wallClock: wallClock, ids: SystemIDSource(), settings: LeafCell.conductorSettings, logger: quiet)
         try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask { try await supervisor.run() }
+            for (name, supervisor) in zip(supervisors, all) {
+                group.addTask { try await self.run(name, of: cell) { try await supervisor.run() } }
+            }
             group.addTask { try await conductor.run() }
             try await group.waitForAll()
         }
@@ -130,16 +157,22 @@ final class CellTree: Sendable {
                 host: "-", port: 1, vhost: child.description, user: "parent", password: Secret("-"))
             _ = try await store.putCell(child, bus: endpoint, now: wallClock.now())
         }
-        let router = ChildRouter(sender: "supervisor@\(cell)", ids: SystemIDSource(), wallClock: wallClock) {
-            [brokers] mapping in Self.broker(mapping.path, brokers).connect()
-        }
         var settings = ChildSettings.branch
         settings.heartbeatInterval = .milliseconds(50)
         settings.publishInterval = .milliseconds(50)
-        try await BranchSupervisor(
-            cell: cell, name: "s1", version: "test", store: store, bus: broker(cell).connect(), router: router,
-            clock: ContinuousClock(), wallClock: wallClock, ids: SystemIDSource(), settings: settings, logger: quiet
-        ).run()
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for name in supervisors {
+                let router = ChildRouter(sender: "\(name)@\(cell)", ids: SystemIDSource(), wallClock: wallClock) {
+                    [brokers] mapping in Self.broker(mapping.path, brokers).connect()
+                }
+                let supervisor = BranchSupervisor(
+                    cell: cell, name: name, version: "test", store: store, bus: broker(cell).connect(), router: router,
+                    clock: ContinuousClock(), wallClock: wallClock, ids: SystemIDSource(), settings: settings,
+                    logger: quiet)
+                group.addTask { try await self.run(name, of: cell) { try await supervisor.run() } }
+            }
+            try await group.waitForAll()
+        }
     }
 
     // MARK: The parent's calls

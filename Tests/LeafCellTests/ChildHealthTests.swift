@@ -85,6 +85,54 @@ import Testing
         #expect(down == ChildHealth.View(health: .down, reason: "its database does not answer"))
     }
 
+    @Test func ofSeveralSupervisorsOneThatIsWellIsEnough() {
+        var health = ChildHealth(view: Self.up, since: testEpoch, heartbeat: nil, watchedFrom: testEpoch)
+        var (well, cutOff) = (heartbeat(at: testEpoch + 1), heartbeat(at: testEpoch + 1))
+        well.supervisor = "b"
+        cutOff.supervisor = "a"
+        cutOff.isDatabaseUp = false
+        cutOff.hostsUp = 0
+        _ = health.hear(well, at: testEpoch + 1)
+        var news = 0
+        for step in 1...8 {
+            let now = testEpoch + 1 + Double(step) * 0.5
+            for (index, var beat) in [cutOff, well].enumerated() {
+                beat.sentAt = now + Double(index) * 0.1
+                if health.hear(beat, at: beat.sentAt) { news += 1 }
+                #expect(health.view == Self.up)
+            }
+        }
+        #expect(news == 0, "what the other says is no news")
+        #expect(health.heartbeat?.supervisor == "b")
+        // The one that is well falls silent.
+        for step in 1...8 {
+            cutOff.sentAt = testEpoch + 5.1 + Double(step) * 0.5
+            _ = health.hear(cutOff, at: cutOff.sentAt)
+        }
+        #expect(health.view == ChildHealth.View(health: .down, reason: "its database does not answer"))
+    }
+
+    @Test func ofSeveralSupervisorsAlwaysTheSameIsBelieved() {
+        var health = ChildHealth(view: Self.up, since: testEpoch, heartbeat: nil, watchedFrom: testEpoch)
+        var news = 0
+        for step in 1...12 {
+            for (index, name) in ["a", "b"].enumerated() {
+                var beat = heartbeat(at: testEpoch + Double(step) * 0.5 + Double(index) * 0.2)
+                beat.supervisor = name
+                beat.version = "version of \(name)"
+                if health.hear(beat, at: beat.sentAt) { news += 1 }
+            }
+        }
+        #expect(news == 1, "the first is news")
+        #expect(health.heartbeat?.version == "version of a")
+        // It ends: what the other says is believed once it has been silent long enough.
+        var last = heartbeat(at: testEpoch + 9)
+        last.supervisor = "b"
+        last.version = "version of b"
+        let isNews = health.hear(last, at: last.sentAt)
+        #expect(isNews && health.heartbeat?.version == "version of b")
+    }
+
     @Test func anOlderHeartbeatThatComesLaterUndoesNothingUnlessAClockWasSetBack() {
         var health = ChildHealth(view: Self.up, since: testEpoch, heartbeat: nil, watchedFrom: testEpoch)
         var newer = heartbeat(at: testEpoch + 2)

@@ -22,7 +22,7 @@ import Testing
             throw error
         }
         func serve(
-            queue: String, concurrency: Int, handler: @escaping @Sendable (Envelope) async -> Envelope
+            queue: String, concurrency: Int, handler: @escaping @Sendable (Envelope) async -> Envelope?
         ) async throws(BusError) { throw error }
         func close() async {}
     }
@@ -83,7 +83,7 @@ import Testing
             }
         }
         func serve(
-            queue: String, concurrency: Int, handler: @escaping @Sendable (Envelope) async -> Envelope
+            queue: String, concurrency: Int, handler: @escaping @Sendable (Envelope) async -> Envelope?
         ) async throws(BusError) {}
         func close() async {}
     }

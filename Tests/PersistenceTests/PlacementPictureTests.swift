@@ -99,9 +99,10 @@ struct PlacementPictureTests {
             try await picture().values.filter(\.isEligible).map(\.name).sorted()
         }
         try await root.store.setHealth(
-            of: RootFixture.south, .down, reason: "test", since: RootFixture.now, heartbeat: nil)
+            of: RootFixture.south, .down, reason: "test", since: RootFixture.now, heartbeat: nil, watcher: nil)
         #expect(try await eligible() == ["north-1", "north-2"])
-        try await root.store.setHealth(of: RootFixture.south, .up, reason: nil, since: RootFixture.now, heartbeat: nil)
+        try await root.store.setHealth(
+            of: RootFixture.south, .up, reason: nil, since: RootFixture.now, heartbeat: nil, watcher: nil)
         #expect(try await eligible() == ["north-1", "north-2", "south-1", "south-2"])
         _ = try await root.store.removeCell(RootFixture.north)
         #expect(try await picture().keys.sorted() == ["south-1", "south-2"])

@@ -61,6 +61,49 @@ extension BusContract {
             }
             await bus.close()
         },
+        BusContract("a call that one has no answer for goes to another, and one that is cut short too") { fixture in
+            let (client, silent, server) = (
+                try await fixture.connect(), try await fixture.connect(), try await fixture.connect()
+            )
+            try await server.declare(BusTopology(queues: [.init("calls")]))
+            try await alongside({ try await silent.serve(queue: "calls", concurrency: 4) { _ in nil } }) {
+                try await alongside({ try await echo(server, concurrency: 4) }) {
+                    for number in 0..<10 {
+                        let request = BusMessages.envelope("question", body: "\(number)")
+                        let answer = try await client.call(request, queue: "calls", timeout: BusMessages.timeout)
+                        #expect(answer.body == request.body)
+                    }
+                }
+            }
+            // One that ends while it has a call in hand.
+            let (begun, begin) = AsyncStream.makeStream(of: Void.self)
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask {
+                    let answer = try await client.call(
+                        BusMessages.envelope("question", body: "last"), queue: "calls", timeout: BusMessages.timeout)
+                    #expect(answer.kind == "answer")
+                }
+                group.addTask {
+                    try await alongside({
+                        try await silent.serve(queue: "calls", concurrency: 1) { request in
+                            begin.yield()
+                            do {
+                                try await ContinuousClock().sleep(for: .seconds(60))
+                            } catch {
+                                return nil  // cancelled
+                            }
+                            return request
+                        }
+                    }) {
+                        for await _ in begun { break }
+                    }
+                    try await echo(server, concurrency: 1)
+                }
+                try await group.next()
+                group.cancelAll()
+            }
+            for bus in [client, silent, server] { await bus.close() }
+        },
         BusContract("a call to a queue that is missing is unroutable") { fixture in
             let bus = try await fixture.connect()
             await expectBusError("call", \.isUnroutable) {

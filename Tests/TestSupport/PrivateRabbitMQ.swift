@@ -85,6 +85,7 @@ package final class PrivateRabbitMQ: Sendable {
     /// Where it speaks TLS, with those who show a certificate of the ``TestAuthority``.
     package let securePort: Int
     package let folder: String
+    package var managementURL: String { "http://127.0.0.1:\(managementPort)" }
     private let managementPort: Int
     private let administratorPassword: Secret
     private let environment: [String]

@@ -23,14 +23,17 @@ package struct ImageCache: Sendable {
     private let directory: String
     /// The image service: `http://10.77.0.2:8774/image`.
     private let imageURL: String
+    /// File with further places of it, a line each, tried when the first does not have an image; it need not exist.
+    private let replicasFile: String?
     /// Path of the certificates by which it is verified; `nil` for the system's own.
     private let authority: String?
     private let turns = InstanceQueues()
     private let fetches = Bulkhead(name: "image fetches", limit: Self.fetchLimit, waiting: 10_000)
 
-    package init(directory: String, imageURL: String, authority: String? = nil) {
+    package init(directory: String, imageURL: String, replicasFile: String? = nil, authority: String? = nil) {
         self.directory = directory
         self.imageURL = imageURL
+        self.replicasFile = replicasFile
         self.authority = authority
     }
 
@@ -93,10 +96,34 @@ package struct ImageCache: Sendable {
         try await client.shutdown()
     }
 
+    /// From the first place that has it: a replica of the API may be away, or have no copy.
     private func download(
         _ image: ImageReference, _ ticket: ImageTicket, to path: String, with client: HTTPClient
     ) async throws {
-        var request = HTTPClientRequest(url: "\(imageURL)/v2/images/\(image.id)/file")
+        do {
+            try await download(image, ticket, from: imageURL, to: path, with: client)
+        } catch {
+            for url in replicas {
+                try Task.checkCancellation()
+                do {
+                    return try await download(image, ticket, from: url, to: path, with: client)
+                } catch {
+                    continue  // What the first place said counts.
+                }
+            }
+            throw error
+        }
+    }
+
+    private var replicas: [String] {
+        guard let replicasFile, let data = FileManager.default.contents(atPath: replicasFile) else { return [] }
+        return String(decoding: data, as: UTF8.self).split(separator: "\n").map(String.init)
+    }
+
+    private func download(
+        _ image: ImageReference, _ ticket: ImageTicket, from url: String, to path: String, with client: HTTPClient
+    ) async throws {
+        var request = HTTPClientRequest(url: "\(url)/v2/images/\(image.id)/file")
         request.headers.add(name: "X-Image-Ticket", value: ticket.token)
         let response = try await client.execute(request, timeout: Self.fetchTimeLimit)
         guard response.status == .ok else {

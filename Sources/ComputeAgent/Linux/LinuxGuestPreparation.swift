@@ -22,10 +22,15 @@ package struct LinuxGuestPreparation: GuestPreparation {
     private let images: ImageCache
     private let network: HostNetwork
 
-    package init(directory: String, imageURL: String, imageAuthority: String? = nil, commands: any HostCommands) {
+    package init(
+        directory: String, imageURL: String, imageReplicasFile: String? = nil, imageAuthority: String? = nil,
+        commands: any HostCommands
+    ) {
         self.directory = directory
         self.commands = commands
-        images = ImageCache(directory: directory + "/images", imageURL: imageURL, authority: imageAuthority)
+        images = ImageCache(
+            directory: directory + "/images", imageURL: imageURL, replicasFile: imageReplicasFile,
+            authority: imageAuthority)
         network = HostNetwork(commands: commands, directory: directory + "/networks")
     }
 

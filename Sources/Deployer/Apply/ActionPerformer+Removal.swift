@@ -8,10 +8,10 @@ extension ActionPerformer {
         switch id.kind {
         case .directory, .file, .unit: try await removeFromHost(id)
         case .databaseRole:
-            let (connection, script) = try access.database(try access.databaseServer(on: id.host))
+            let (connection, script) = try access.database(try access.databaseServer(at: id.host))
             try await connection.check("drop role \(id.name)", script.removeRole(id.name))
         case .database:
-            let (connection, script) = try access.database(try access.databaseServer(on: id.host))
+            let (connection, script) = try access.database(try access.databaseServer(at: id.host))
             try await connection.check("drop database \(id.name)", script.removeDatabase(id.name))
         case .brokerVhost:
             try await askBroker(id, [BrokerAdministration.deleteVHost(id.name)])
@@ -63,16 +63,11 @@ extension ActionPerformer {
     }
 
     private func askBroker(_ id: Resource.ID, _ requests: [BrokerRequest]) async throws {
-        try await ask(try access.brokerServer(on: id.host), requests, what: "remove \(id.name)")
+        try await ask(try access.brokerServer(at: id.host), requests, what: "remove \(id.name)")
     }
 
     private func brokerServer(of path: CellPath) -> ResourceSpecification.BrokerServer? {
-        settings.topology.cell(path).map { cell in
-            switch cell.broker {
-            case .embedded(let server): .embedded(server)
-            case .existing(let server): .existing(server)
-            }
-        }
+        settings.topology.cell(path)?.brokerServer
     }
 }
 

@@ -152,7 +152,9 @@ struct ActionPerformer: Sendable {
                 script.makeAdministrator(ResourceSpecification.brokerAdministratorName, password: secret),
                 timeout: Self.unitTimeout)
         case .brokerVhost(let server, let name):
-            try await ask(server, [BrokerAdministration.createVHost(name)], what: "make virtual host \(name)")
+            let mark = server.host == nil ? access.mark : nil
+            try await ask(
+                server, [BrokerAdministration.createVHost(name, description: mark)], what: "make virtual host \(name)")
         case .brokerUser(let server, let user):
             try await makeUser(user, on: server, password: try secrets.value(user.secret))
         case .brokerPermissions(let server, let vhost, let user):
@@ -237,7 +239,7 @@ struct ActionPerformer: Sendable {
                     "host": .string(bus.host), "port": .integer(Int64(bus.port)), "vhost": .string(bus.vhost),
                     "user": .string(bus.user), "password": .string(password.reveal()),
                     "nextPassword": passwords.dropFirst().first.map { .string($0.reveal()) } ?? .null,
-                    "tls": .bool(bus.tls != nil),
+                    "tls": .bool(bus.tls != nil), "authority": mapping.authority.map { .string($0) } ?? .null,
                 ]),
             ]), what: "map cell \(mapping.child)")
     }

@@ -107,8 +107,13 @@ package struct Deployment: Sendable {
         for name in [.authority] + layout.certificates.map(\.name) where !ending.other.contains(name) {
             values[name] = try secrets.existing(name).map { Digest.of($0.reveal() + "\n") }
         }
+        var authorities: [String: String] = [:]
+        for file in layout.processes.flatMap(\.authorities) where authorities[file.source] == nil {
+            authorities[file.source] = try settings.authority(file.source)
+        }
         return DesiredState.Inputs(
-            binaries: Dictionary(uniqueKeysWithValues: zip(names, digests)), secrets: values, ending: ending.days)
+            binaries: Dictionary(uniqueKeysWithValues: zip(names, digests)), secrets: values, ending: ending.days,
+            authorities: authorities)
     }
 
     /// Makes certificates when `creating`; else tells which an apply would renew, with their days left, and which it

@@ -40,6 +40,16 @@ package struct DeploymentSettings: Sendable {
         topology.usesTLS ? "\(secretsFolder)/\(SecretName.authority)" : nil
     }
 
+    /// The text of a `caFile` of the topology.
+    /// - Throws: when it can't be read or holds no certificate.
+    func authority(_ file: String) throws -> String {
+        let text = try FileSystem.text(FileSystem.resolve(file, in: topologyFolder))
+        guard text.contains("-----BEGIN CERTIFICATE-----") else {
+            throw SecretFailure("\(file) is to hold certificates of an authority, as PEM, and holds none")
+        }
+        return text
+    }
+
     /// The lab that the topology asks for; `nil` when its hosts are machines.
     package var lab: LabSpecification? {
         guard let lab = topology.lab else { return nil }

@@ -57,22 +57,6 @@ extension FailedCell {
     }
 
     static func database(of cell: Topology.Cell) -> Resource.ID {
-        .init(.database, host: cell.databaseServer.host, name: cell.path.resourceName)
-    }
-}
-
-extension Topology.Cell {
-    var brokerServer: ResourceSpecification.BrokerServer {
-        switch broker {
-        case .embedded(let server): .embedded(server)
-        case .existing(let server): .existing(server)
-        }
-    }
-
-    var databaseServer: ResourceSpecification.DatabaseServer {
-        switch database {
-        case .embedded(let server): .embedded(server)
-        case .existing(let server): .existing(server)
-        }
+        .init(.database, host: cell.databaseServer.place, name: cell.path.resourceName)
     }
 }

@@ -18,8 +18,10 @@ struct ServerAccess: Sendable {
             return (try hosts.connection(embedded.host), PostgresScript(port: embedded.port))
         case .existing(let existing):
             return (
-                try controlConnection(),
-                PostgresScript(url: existing.url, password: try password(existing.password))
+                try controlConnection { $0.databaseServer == server },
+                PostgresScript(
+                    existing, password: try password(existing.password), authority: try authority(of: existing),
+                    mark: mark)
             )
         }
     }
@@ -41,32 +43,61 @@ struct ServerAccess: Sendable {
                 throw SecretFailure("the broker \(existing.url) has no management URL in the topology")
             }
             return (
-                try controlConnection(),
-                BrokerScript(url: url, user: Self.user(of: existing.url), password: try password(existing.password))
+                try controlConnection { $0.brokerServer == server },
+                BrokerScript(
+                    url: url, user: administrator(of: server), password: try password(existing.password),
+                    authority: url.hasPrefix("https:") ? try authority(of: existing, isEncrypted: true) : .none)
             )
         }
     }
 
-    /// The server of ours on a host, for things that are left there of earlier.
-    func databaseServer(on host: HostName?) throws -> ResourceSpecification.DatabaseServer {
-        let servers = settings.topology.databaseServers
-        if let server = servers.first(where: { $0.host == host }) { return server }
-        guard let host else { throw SecretFailure("the topology has no existing database server any more") }
-        return .embedded(.init(host: host))
-    }
-
-    func brokerServer(on host: HostName?) throws -> ResourceSpecification.BrokerServer {
-        let servers = settings.topology.brokerServers
-        if let server = servers.first(where: { $0.host == host }) { return server }
-        guard let host else { throw SecretFailure("the topology has no existing broker any more") }
-        return .embedded(.init(host: host))
-    }
-
-    private func controlConnection() throws -> any HostConnection {
-        guard let host = settings.topology.root.controlHosts.first else {
-            throw SecretFailure("the root cell has no control host")
+    /// Who asks a broker.
+    func administrator(of server: ResourceSpecification.BrokerServer) -> String {
+        switch server {
+        case .embedded: ResourceSpecification.brokerAdministratorName
+        case .existing(let existing): existing.user ?? "guest"
         }
-        return try hosts.connection(host)
+    }
+
+    /// What tells this cloud's things on servers that others use, too.
+    var mark: String { Ownership.mark(cloud: settings.topology.name) }
+
+    /// `nil` for a server of our own, where everything with a name of ours is ours.
+    func ownership(host: HostName?, wanted: Set<String>) -> Ownership? {
+        host == nil ? Ownership(mark: mark, wanted: wanted) : nil
+    }
+
+    /// The server at a place, for things that are left there of earlier.
+    func databaseServer(at place: HostName?) throws -> ResourceSpecification.DatabaseServer {
+        if let server = settings.topology.databaseServers.first(where: { $0.place == place }) { return server }
+        return .embedded(.init(host: try host(place)))
+    }
+
+    func brokerServer(at place: HostName?) throws -> ResourceSpecification.BrokerServer {
+        if let server = settings.topology.brokerServers.first(where: { $0.place == place }) { return server }
+        return .embedded(.init(host: try host(place)))
+    }
+
+    private func host(_ place: HostName?) throws -> HostName {
+        guard let place, settings.topology.host(place) != nil else {
+            throw SecretFailure("the topology has no server at \(place?.text ?? "no place") any more")
+        }
+        return place
+    }
+
+    /// The first control host that can be reached of the cells that use an existing server: they must reach it anyhow.
+    private func controlConnection(where isUser: (Topology.Cell) -> Bool) throws -> any HostConnection {
+        let candidates = settings.topology.cells.filter(isUser).flatMap(\.controlHosts)
+        guard let first = candidates.first else { throw SecretFailure("no cell uses the existing server") }
+        return try hosts.connection(candidates.first { hosts.connections[$0] != nil } ?? first)
+    }
+
+    private func authority(
+        of server: Topology.ExistingServer, isEncrypted: Bool? = nil
+    ) throws -> ServerAuthority {
+        guard isEncrypted ?? settings.topology.usesTLS(server) else { return .none }
+        guard let file = server.caFile else { return .system }
+        return .certificates(try settings.authority(file))
     }
 
     private func password(_ source: Topology.PasswordSource) throws -> Secret {
@@ -75,12 +106,6 @@ struct ServerAccess: Sendable {
         guard let value else { throw SecretFailure("an existing server's password cannot be made up") }
         return value
     }
-
-    /// `guest` when the URL names none.
-    private static func user(of url: String) -> String {
-        guard let at = url.firstIndex(of: "@"), let slashes = url.firstRange(of: "://") else { return "guest" }
-        return String(url[slashes.upperBound..<at].prefix { $0 != ":" })
-    }
 }
 
 extension Topology {
@@ -88,12 +113,7 @@ extension Topology {
     package var databaseServers: [ResourceSpecification.DatabaseServer] {
         var found: [ResourceSpecification.DatabaseServer] = []
         for cell in cells {
-            let server: ResourceSpecification.DatabaseServer =
-                switch cell.database {
-                case .embedded(let server): .embedded(server)
-                case .existing(let server): .existing(server)
-                }
-            if !found.contains(server) { found.append(server) }
+            if !found.contains(cell.databaseServer) { found.append(cell.databaseServer) }
         }
         return found
     }
@@ -102,12 +122,7 @@ extension Topology {
     package var brokerServers: [ResourceSpecification.BrokerServer] {
         var found: [ResourceSpecification.BrokerServer] = []
         for cell in cells {
-            let server: ResourceSpecification.BrokerServer =
-                switch cell.broker {
-                case .embedded(let server): .embedded(server)
-                case .existing(let server): .existing(server)
-                }
-            if !found.contains(server) { found.append(server) }
+            if !found.contains(cell.brokerServer) { found.append(cell.brokerServer) }
         }
         return found
     }

@@ -183,7 +183,7 @@ package struct DevCloud: Sendable {
     // MARK: Steps
 
     private func migrate() async throws {
-        let supervisors = running(.supervisor)
+        let supervisors = running(.supervisor).filter { $0.process.host == Topology.devMachine }
         _ = try await parallelMap(supervisors, limit: Self.parallel) { service in
             try await call(service, ["migrate"])
         }

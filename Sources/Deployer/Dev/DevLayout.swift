@@ -17,6 +17,7 @@ struct DevLayout: Sendable {
     }
 
     struct Ports: Sendable, Equatable {
+        /// Of the first of them, which users are told.
         var api: Int
         var database: Int
         /// Of cells with a server of their own.
@@ -26,7 +27,7 @@ struct DevLayout: Sendable {
         var ownBrokers: [CellPath: Broker] = [:]
         /// The name server of all brokers.
         var epmd: Int
-        /// By name of the service, API apart.
+        /// By name of the service: where it tells how it is, which of the API is where it serves.
         var ops: [String: Int]
     }
 
@@ -54,7 +55,8 @@ struct DevLayout: Sendable {
     init(options: DevOptions, databaseFolder: String) throws {
         folder = options.folder
         self.databaseFolder = databaseFolder
-        var topology = options.topology.forDevelopment(hostsPerCell: options.hostsPerCell)
+        var topology = options.topology.forDevelopment(
+            hostsPerCell: options.hostsPerCell, replicas: options.replicas)
         var finder = DevPorts(first: options.firstPort)
         if let port = options.port, !DevPorts.isFree(port) {
             throw DevFailure("port \(port) of 127.0.0.1 is in use; choose another with --port, or leave it out")
@@ -70,12 +72,15 @@ struct DevLayout: Sendable {
         topology.root = Self.placed(topology.root, ports)
         self.topology = topology
         processLayout = ProcessLayout(topology)
-        for process in processLayout.processes where process.kind != .api {
-            ports.ops[Self.name(of: process)] = try finder.take()
+        for process in processLayout.processes {
+            let isFirstAPI = process.kind == .api && process.host == Topology.devMachine
+            ports.ops[Self.name(of: process)] = isFirstAPI ? ports.api : try finder.take()
         }
         self.ports = ports
         let folder = folder
-        services = processLayout.processes.map { Self.service($0, folder: folder, ports: ports) }
+        services = processLayout.processes.map {
+            Self.service($0, folder: folder, ports: ports, isReplicated: options.replicas > 1)
+        }
     }
 
     var url: String { "http://127.0.0.1:\(ports.api)" }
@@ -111,14 +116,19 @@ struct DevLayout: Sendable {
     }
 
     private static func name(of process: ProcessLayout.Process) -> String {
-        switch process.kind {
-        case .api: "api"
-        case .supervisor, .conductor: "\(process.kind.rawValue)-\(process.cell.slug)"
+        // Of replicas all but the first have a number.
+        let number = process.host.text.dropFirst(Topology.devMachine.text.count + 1)
+        let replica = number.isEmpty ? "" : "@\(number)"
+        return switch process.kind {
+        case .api: "api\(replica)"
+        case .supervisor, .conductor: "\(process.kind.rawValue)-\(process.cell.slug)\(replica)"
         case .compute: "compute-\(process.host)"
         }
     }
 
-    private static func service(_ process: ProcessLayout.Process, folder: String, ports: Ports) -> Service {
+    private static func service(
+        _ process: ProcessLayout.Process, folder: String, ports: Ports, isReplicated: Bool
+    ) -> Service {
         let name = name(of: process)
         let ops = ProcessConfiguration.Endpoint(host: "127.0.0.1", port: ports.ops[name] ?? 0)
         func local(_ path: String) -> String {
@@ -131,6 +141,9 @@ struct DevLayout: Sendable {
             value.bus.passwordFile = local(value.bus.passwordFile)
             value.tokenKeyFile = local(value.tokenKeyFile)
             value.imageDirectory = "\(folder)/images"
+            value.listen.port = ops.port
+            // Each tells its users where they found it.
+            if isReplicated { value.publicURL = nil }
             value.passwordHash.cost = passwordHashCost
             configuration = .api(value)
         case .supervisor(var value):

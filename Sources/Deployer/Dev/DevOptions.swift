@@ -12,6 +12,8 @@ package struct DevOptions: Sendable {
     package var topologyFolder: String
     /// Compute hosts of each leaf cell, in place of the topology's.
     package var hostsPerCell: Int?
+    /// How many of the API, and of each cell's supervisor and conductor.
+    package var replicas = 1
     /// Whether every leaf cell has a PostgreSQL server of its own, so that one of them can be stopped or frozen.
     package var hasDatabasePerCell = false
     /// Whether every leaf cell has a RabbitMQ server of its own.

@@ -5,8 +5,15 @@ extension Topology {
     /// The machine that everything runs on in a development cloud.
     static let devMachine: HostName = "localhost"
 
+    /// The names of this machine under which replicas run on it, itself first.
+    static func devMachines(_ replicas: Int) -> [HostName] {
+        [devMachine] + (1..<max(1, replicas)).map { HostName("\(devMachine)-\($0 + 1)") }
+    }
+
     /// The same cloud with every server and control plane on this machine, and simulated hosts only.
-    package func forDevelopment(hostsPerCell: Int?) -> Topology {
+    /// - Parameter replicas: of the API, of every cell's supervisor and of its conductor.
+    package func forDevelopment(hostsPerCell: Int?, replicas: Int = 1) -> Topology {
+        let machines = Self.devMachines(replicas)
         func visit(_ cell: Cell) -> Cell {
             let content: Cell.Content =
                 switch cell.content {
@@ -14,15 +21,15 @@ extension Topology {
                 case .hosts(let hosts): .hosts(Self.simulated(hosts, of: cell, count: hostsPerCell))
                 }
             return Cell(
-                path: cell.path, controlHosts: [Self.devMachine],
+                path: cell.path, controlHosts: machines,
                 database: .embedded(.init(host: Self.devMachine)), broker: .embedded(.init(host: Self.devMachine)),
                 content: content)
         }
         var result = self
         result.lab = nil
         result.tls = .off
-        result.api = API(hosts: [Self.devMachine], listenAddress: "127.0.0.1")
-        result.machines = [Host(name: Self.devMachine, address: "127.0.0.1")]
+        result.api = API(hosts: machines, listenAddress: "127.0.0.1")
+        result.machines = machines.map { Host(name: $0, address: "127.0.0.1") }
         result.root = visit(root)
         return result
     }

@@ -8,7 +8,7 @@ struct CellContentProbe {
         select to_regclass('directory.cells') is not null as mapped, to_regclass('cell.instances') is not null as filled \\gset
         \\if :mapped
         select 'cell', path, bus->>'host', bus->>'port', bus->>'vhost', bus->>'user',
-          coalesce(bus->>'tls', 'false') from directory.cells where bus->>'vhost' is not null;
+          coalesce(bus->>'tls', 'false'), coalesce(bus->>'authority', '') from directory.cells where bus->>'vhost' is not null;
         \\endif
         \\if :filled
         select 'servers', current_database(), coalesce(host, ''), project_id, count(*) from cell.instances
@@ -24,11 +24,11 @@ struct CellContentProbe {
         for line in output.lines {
             let fields = line.split(separator: "\t", omittingEmptySubsequences: false).map(String.init)
             switch (fields[0], fields.count) {
-            case ("cell", 7):
+            case ("cell", 8):
                 guard let path = CellPath(fields[1]) else { continue }
                 mappings[.init(.cellMapping, cell: path, name: path.name)] = .present([
                     "path": fields[1], "host": fields[2], "port": fields[3], "vhost": fields[4], "user": fields[5],
-                    "tls": fields[6] == "true" ? "yes" : "no",
+                    "tls": fields[6] == "true" ? "yes" : "no", "authority": fields[7],
                 ])
             case ("servers", 5): addServers(fields)
             case ("asked", 2):

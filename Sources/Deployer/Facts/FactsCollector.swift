@@ -77,9 +77,21 @@ struct FactsCollector: Sendable {
             } catch let failure as HostFailure {
                 return .unreachable(host, "\(failure)")
             }
-        case .database(let server): return try await look(at: server, desired)
-        case .broker(let server): return try await look(at: server, desired)
+        case .database(let server):
+            return try await reaching(server.place) { try await look(at: server, desired) }
+        case .broker(let server):
+            return try await reaching(server.place) { try await look(at: server, desired) }
         case .cloud: return try await cloud(desired)
+        }
+    }
+
+    /// A server is as far away as the host through which it is asked.
+    private func reaching(_ place: HostName, _ body: () async throws -> Answer) async throws -> Answer {
+        do {
+            return try await body()
+        } catch let failure as HostFailure {
+            guard case .unreachable = failure.reason else { throw failure }
+            return .unreachable(place, "\(failure)")
         }
     }
 
@@ -98,19 +110,27 @@ struct FactsCollector: Sendable {
 
     private func look(at server: ResourceSpecification.DatabaseServer, _ desired: [Resource]) async throws -> Answer {
         let (connection, script) = try access.database(server)
-        let result = try await ask(
-            connection, script.facts(settings: [DatabaseProbe.inputsSetting, DatabaseProbe.portSetting]))
         let passwords = try passwords(desired) { specification in
             guard case .databaseRole(let owner, let name, let secret) = specification, owner == server else {
                 return nil
             }
             return (name, secret)
         }
-        let probe = DatabaseProbe(output: result.standardOutput, host: server.host, passwords: passwords)
-        guard probe.isComplete else {
+        let own = desired.filter { $0.specification.databaseServer == server }
+        let result = try await ask(
+            connection,
+            script.facts(settings: [DatabaseProbe.inputsSetting, DatabaseProbe.portSetting], passwords: passwords))
+        let probe = DatabaseProbe(
+            output: result.standardOutput, place: server.place, passwords: passwords,
+            ownership: access.ownership(host: server.host, wanted: Set(own.map(\.id.name))))
+        guard probe.isComplete, probe.version >= DatabaseProbe.oldest else {
+            let why =
+                probe.isComplete
+                ? "PostgreSQL \(probe.version) at \(server.place) is too old: \(DatabaseProbe.oldest) is needed"
+                : "PostgreSQL\(server.host == nil ? " at \(server.place)" : "") does not answer: "
+                    + (result.complaint.lines.first ?? "")
             return Self.silent(
-                desired.filter { $0.specification.databaseServer == server }.map(\.id) + mappingIDs(in: server),
-                "PostgreSQL does not answer: \(result.complaint.lines.first ?? "")", host: server.host,
+                own.map(\.id) + mappingIDs(in: server), why, host: server.host,
                 sign: DebianFiles.postgresSettingsPath)
         }
         var found = probe.observations
@@ -120,16 +140,17 @@ struct FactsCollector: Sendable {
             else { continue }
             found[resource.id] = .present(["migratedBy": digest])
         }
-        let cells = try await lookIntoCells(connection, script, databases: probe, host: server.host)
+        let cells = try await lookIntoCells(connection, script, databases: probe)
         found.merge(cells.mappings) { _, new in new }
         return .database(server.host, found, unit: probe.unitAttributes, usage: cells.usage)
     }
 
     /// What the cells' databases on this server hold: children that a parent has mapped, and servers.
     private func lookIntoCells(
-        _ connection: any HostConnection, _ script: PostgresScript, databases: DatabaseProbe, host: HostName?
+        _ connection: any HostConnection, _ script: PostgresScript, databases: DatabaseProbe
     ) async throws -> CellContentProbe {
-        let names = databases.observations.keys.filter { $0.kind == .database }.map(\.name).sorted()
+        let names = databases.observations.filter { $0.key.kind == .database && $0.value.isPresent }.map(\.key.name)
+            .sorted()
         guard !names.isEmpty else { return CellContentProbe(output: "") }
         let output = try await connection.check(
             "look into the cells' databases", script.queries(CellContentProbe.query, databases: names),
@@ -157,10 +178,12 @@ struct FactsCollector: Sendable {
             guard case .brokerUser(let owner, let user) = specification, owner == server else { return nil }
             return (user.name, user.secret)
         }
+        let own = desired.filter { $0.specification.brokerServer == server }
         do {
             let probe = try BrokerProbe(
-                output: result.standardOutput, host: server.host, passwords: passwords,
-                administrator: ResourceSpecification.brokerAdministratorName)
+                output: result.standardOutput, place: server.place, passwords: passwords,
+                administrator: access.administrator(of: server),
+                ownership: access.ownership(host: server.host, wanted: Set(own.map(\.id.name))))
             return .found(probe.observations.merging(queues(probe.queues, of: server, desired)) { _, new in new })
         } catch let failure as BrokerProbe.Failure {
             // The administrator of a broker of ours is made with whatever password it has now.
@@ -169,9 +192,11 @@ struct FactsCollector: Sendable {
                 if case .brokerAdministrator = resource.specification { return !isOurs }
                 return resource.specification.brokerServer == server || isQueue(resource, of: server)
             }.map(\.id)
+            let place = server.host == nil ? " at \(server.place)" : ""
             let why =
                 failure == .refused
-                ? "the broker refuses the administrator" : "RabbitMQ does not answer: \(result.complaint)"
+                ? "the broker\(place) refuses the administrator"
+                : "RabbitMQ\(place) does not answer: \(result.complaint)"
             return Self.silent(ids, why, host: server.host, sign: HostProbe.brokerSettings)
         }
     }

@@ -11,20 +11,26 @@ struct BrokerScript: Sendable {
 
     private let preamble: String
 
-    /// - Parameter url: of the management API, as the host sees it: `http://127.0.0.1:15672`.
-    init(url: String, user: String, password: Secret) {
+    /// - Parameters:
+    ///   - url: of the management API, as the host sees it: `http://127.0.0.1:15672`.
+    ///   - authority: by what an `https` URL is verified.
+    init(url: String, user: String, password: Secret, authority: ServerAuthority = .none) {
+        let api = ShellQuoting.quoted(url + (url.hasSuffix("/") ? "api/" : "/api/"))
         // A printf of the shell's own is no process, so the password is on no command line.
         preamble = """
             broker() { # METHOD PATH [USER:PASSWORD]; a body comes from standard input for PUT and POST
-              local data=
+              local data= login=${3:-$administrator}
+              login=${login//\\\\/\\\\\\\\}
+              login=${login//\\"/\\\\\\"}
               case $1 in PUT|POST) data='--data-binary @-';; esac
               curl --silent --show-error --max-time 20 --header 'content-type: application/json' \\
-                --config <(printf 'user = "%s"\\n' "${3:-$administrator}") --request "$1" $data \\
-                --output "$answer" --write-out '%{http_code}' '\(url)/api/'"$2"
+                ${authority:+--cacert "$authority"} --config <(printf 'user = "%s"\\n' "$login") --request "$1" $data \\
+                --output "$answer" --write-out '%{http_code}' \(api)"$2"
             }
             administrator=\(ShellQuoting.quoted("\(user):\(password.reveal())"))
+            \(authority.preamble)
             answer=$(mktemp)
-            trap 'rm -f "$answer"' EXIT
+            trap 'rm -f "$answer" \(authority.isTemporary ? "\"$authority\"" : "")' EXIT
 
             """
     }

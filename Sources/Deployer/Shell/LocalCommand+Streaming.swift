@@ -8,9 +8,7 @@ extension LocalCommand {
     /// Runs a long command and hands over each line that it writes, on standard output or standard error.
     /// - Throws: ``CommandFailure`` with the last lines when its status is not 0.
     package func follow(_ onLine: @escaping @Sendable (String) -> Void) async throws {
-        var options = PlatformOptions()
-        options.teardownSequence = [.gracefulShutDown(allowedDurationToNextStep: Self.grace)]
-        let settings = options
+        let settings = Self.options
         let path = try located()
         let (status, last) = try await withDeadline(timeout) {
             let result = try await Subprocess.run(

@@ -78,9 +78,15 @@ package struct LocalCommand: Sendable {
         throw CommandFailure(command: line, reason: .notRun("there is no program \(program) in PATH"))
     }
 
-    private func launch<Input: InputProtocol>(input: Input) async throws -> CommandResult {
+    /// In a process group of its own: a terminal's Ctrl-C is for the tool, which lets end what has begun.
+    static var options: PlatformOptions {
         var options = PlatformOptions()
-        options.teardownSequence = [.gracefulShutDown(allowedDurationToNextStep: Self.grace)]
+        options.processGroupID = 0
+        options.teardownSequence = [.gracefulShutDown(allowedDurationToNextStep: grace)]
+        return options
+    }
+
+    private func launch<Input: InputProtocol>(input: Input) async throws -> CommandResult {
         var changes: [Environment.Key: String?] = [:]
         for (name, value) in environment {
             if let key = Environment.Key(rawValue: name) { changes[key] = value }
@@ -90,7 +96,7 @@ package struct LocalCommand: Sendable {
                 .path(try located()),
                 arguments: Arguments(arguments),
                 environment: Environment.inherit.updating(changes),
-                platformOptions: options,
+                platformOptions: Self.options,
                 input: input,
                 output: .bytes(limit: Self.outputLimitBytes),
                 error: .bytes(limit: Self.outputLimitBytes))

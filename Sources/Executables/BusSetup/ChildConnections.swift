@@ -16,7 +16,7 @@ package final class ChildConnections: Sendable {
 
     /// - Parameters:
     ///   - name: shows in the broker's management.
-    ///   - tls: by what children's brokers are verified, and who this process is to them.
+    ///   - tls: by what brokers of the cloud's own are verified, and who this process is to them.
     package init(name: String, tls: TLSSettings?, logger: Logger) {
         self.name = name
         self.tls = tls
@@ -29,14 +29,18 @@ package final class ChildConnections: Sendable {
         passwords.withLock { $0[mapping.path] = box }
         let configuration = RabbitMQConfiguration(
             host: mapping.bus.host, port: mapping.bus.port, vhost: mapping.bus.vhost, user: mapping.bus.user,
-            password: .box(box), transportSecurity: mapping.bus.tls == true ? BusSetup.security(tls) : .disabled,
-            connectionName: name, keepsMessages: false)
+            password: .box(box), transportSecurity: security(mapping.bus), connectionName: name, keepsMessages: false)
         do {
             return try BusSetup.open(configuration, logger: logger)
         } catch {
             logger.error("can't open a cell's connection", metadata: ["cell": "\(mapping.path)", "error": "\(error)"])
             return ClosedBus()
         }
+    }
+
+    private func security(_ bus: CellMapping.Endpoint) -> RabbitMQConfiguration.TransportSecurity {
+        guard bus.tls == true else { return .disabled }
+        return bus.authority.map { .verified(authority: $0, certificate: nil) } ?? BusSetup.security(tls)
     }
 
     /// Takes the passwords for the next time that the child's connection must be made again.
@@ -57,7 +61,7 @@ private final class ClosedBus: MessageBus {
     ) async throws(BusError) { throw .closed }
     func call(_: Envelope, queue _: String, timeout _: Duration) async throws(BusError) -> Envelope { throw .closed }
     func serve(
-        queue _: String, concurrency _: Int, handler _: @escaping @Sendable (Envelope) async -> Envelope
+        queue _: String, concurrency _: Int, handler _: @escaping @Sendable (Envelope) async -> Envelope?
     ) async throws(BusError) { throw .closed }
     func close() async {}
 }

@@ -29,7 +29,7 @@ struct APIProcess {
         let identity = try IdentityParts(settings, pool)
         let networks = PostgresNetworkStore(pool: pool, ids: SystemIDSource())
         let root = PostgresRootStore(pool: pool, ports: .network(networks))
-        let children = ChildConnections(name: "api", tls: settings.bus.tls, logger: shell.logger)
+        let children = ChildConnections(name: "api", tls: settings.tls, logger: shell.logger)
         let router = ChildRouter(
             sender: "api", ids: SystemIDSource(), wallClock: SystemWallClock(), renew: { children.renew($0) },
             below: { await CellFeed.below(root, shell.logger) }, connect: { children.open($0) })

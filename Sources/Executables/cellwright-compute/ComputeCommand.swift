@@ -20,6 +20,7 @@ struct ComputeCommand: AsyncParsableCommand {
         let settings = try SettingsFile.load(ComputeSettings.self, from: config)
         let shell = ProcessShell(
             service: "cellwright-compute", fixed: ["host": "\(settings.host)", "cell": "\(settings.cell)"])
-        try await ComputeProcess(settings: settings, shell: shell).run()
+        let folder = URL(filePath: config).deletingLastPathComponent().path
+        try await ComputeProcess(settings: settings, folder: folder, shell: shell).run()
     }
 }

@@ -13,6 +13,8 @@ import ServiceKit
 /// The composition root of the agent.
 struct ComputeProcess {
     let settings: ComputeSettings
+    /// Of the settings file.
+    let folder: String
     let shell: ProcessShell
 
     func run() async throws {
@@ -52,6 +54,7 @@ struct ComputeProcess {
             let driver = LibvirtHypervisor(.init(uri: settings.hypervisor.uri ?? "qemu:///system", virtType: virtType))
             let preparation = LinuxGuestPreparation(
                 directory: settings.stateDirectory, imageURL: settings.imageURL,
+                imageReplicasFile: folder + "/image-replicas",
                 imageAuthority: settings.imageAuthority,
                 commands: SystemCommands())
             return (driver, preparation)

@@ -38,6 +38,7 @@ struct SupervisorProcess {
 
     private func root(_ pool: PostgresPool, _ shell: ProcessShell) -> RootSupervisor {
         RootSupervisor(
+            name: settings.identity,
             store: PostgresRootStore(
                 pool: pool, ports: .network(PostgresNetworkStore(pool: pool, ids: SystemIDSource()))),
             router: router(.root, shell), clock: ContinuousClock(), wallClock: SystemWallClock(),
@@ -48,14 +49,14 @@ struct SupervisorProcess {
         _ cell: CellPath, _ pool: PostgresPool, _ bus: any MessageBus, _ shell: ProcessShell
     ) -> BranchSupervisor {
         BranchSupervisor(
-            cell: cell, name: "supervisor-" + ProcessInfo.processInfo.hostName, version: ProcessShell.version,
+            cell: cell, name: settings.identity, version: shell.version,
             store: PostgresBranchStore(pool: pool, cell: cell), bus: bus, router: router(cell, shell),
             clock: ContinuousClock(), wallClock: SystemWallClock(), ids: SystemIDSource(), logger: shell.logger)
     }
 
     private func router(_ cell: CellPath, _ shell: ProcessShell) -> ChildRouter {
         let name = "supervisor@\(cell)"
-        let children = ChildConnections(name: name, tls: settings.bus.tls, logger: shell.logger)
+        let children = ChildConnections(name: name, tls: settings.tls, logger: shell.logger)
         return ChildRouter(
             sender: name, ids: SystemIDSource(), wallClock: SystemWallClock(), renew: { children.renew($0) },
             connect: { children.open($0) })
@@ -65,7 +66,7 @@ struct SupervisorProcess {
         _ cell: CellPath, _ pool: PostgresPool, _ bus: any MessageBus, _ shell: ProcessShell
     ) -> LeafSupervisor {
         LeafSupervisor(
-            cell: cell, name: "supervisor-" + ProcessInfo.processInfo.hostName,
+            cell: cell, name: settings.identity,
             version: shell.version, hosts: [], store: PostgresCellStore(pool: pool, cell: cell), bus: bus,
             clock: ContinuousClock(), wallClock: SystemWallClock(), ids: SystemIDSource(), logger: shell.logger)
     }

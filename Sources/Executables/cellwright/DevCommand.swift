@@ -22,6 +22,10 @@ struct DevCommand: AsyncParsableCommand {
     @Option(help: "Compute hosts of each leaf cell, in place of the topology's.")
     var hostsPerCell: Int?
 
+    @Option(
+        help: "How many of the API, and of every cell's supervisor and conductor; each answers on a port of its own.")
+    var replicas = 1
+
     @Flag(help: "Give every leaf cell a PostgreSQL server of its own, for trying what happens without one.")
     var databasePerCell = false
 
@@ -44,6 +48,7 @@ struct DevCommand: AsyncParsableCommand {
         if let hostsPerCell, !(0...1000).contains(hostsPerCell) {
             throw ValidationError("--hosts-per-cell must be from 0 to 1000")
         }
+        guard (1...4).contains(replicas) else { throw ValidationError("--replicas must be from 1 to 4") }
         if let port, !(1...65535).contains(port) { throw ValidationError("--port must be from 1 to 65535") }
         if file != nil, common.topology != "topology.yaml" {
             throw ValidationError("name the topology file once, as an argument or with --topology")
@@ -60,6 +65,7 @@ struct DevCommand: AsyncParsableCommand {
                 port: port, firstPort: firstPort, environment: ProcessInfo.processInfo.environment)
             options.hasDatabasePerCell = databasePerCell
             options.hasBrokerPerCell = brokerPerCell
+            options.replicas = replicas
             try await DevSession(options: options, isJSON: common.isJSON, followsInput: whileStdinOpen).run()
         }
     }

@@ -13,6 +13,7 @@ package enum BranchSchema {
             statements: RootSchema.directory + RootSchema.gaps + RootSchema.gapTriggers + RootSchema.cellsBelow + routes
         ),
         Migration(number: 2, name: "outbox and duties", statements: outbox),
+        Migration(number: 3, name: "watch over the children", statements: RootSchema.watch),
     ]
 
     /// In which leaf a child has taken a server of which nothing was heard yet, or which was tried elsewhere before.

@@ -139,7 +139,8 @@ extension PostgresParentStore {
     }
 
     package func setHealth(
-        of path: CellPath, _ health: CellStatus.Health, reason: String?, since: Date, heartbeat: CellHeartbeat?
+        of path: CellPath, _ health: CellStatus.Health, reason: String?, since: Date, heartbeat: CellHeartbeat?,
+        watcher: String?
     ) async throws {
         let standing = CellStanding(path: path, health: health, reason: reason, since: since, heartbeat: heartbeat)
         try await pool.transaction { transaction in
@@ -147,11 +148,30 @@ extension PostgresParentStore {
                 """
                 update directory.cells set health = \(health.rawValue), reason = \(reason), since = \(since),
                     heartbeat = nullif(\(Self.json(heartbeat)), 'null'::jsonb)
-                where path = \(path.description)
+                where path = \(path.description) and (\(watcher)::text is null
+                    or exists (select from directory.watch w where w.owner = \(watcher) and w.until > now()))
                 """)
             guard changed > 0 else { return }
             _ = try await transaction.pipeline(try tell(.cellChanged(standing)) + [Self.nudge(.cells)])
         }
+    }
+
+    package func takeWatch(owner: String, for duration: Duration) async throws -> Bool {
+        let answers = try await pool.pipelineTransaction([
+            // What a crash of the server may forget.
+            "set local synchronous_commit = off",
+            """
+            insert into directory.watch as w (is_one, owner, until)
+            values (true, \(owner), now() + \(duration.timeInterval) * interval '1 second')
+            on conflict (is_one) do update set owner = excluded.owner, until = excluded.until
+            where w.owner = excluded.owner or w.until < now()
+            """,
+        ])
+        return answers.last?.affected == 1
+    }
+
+    package func releaseWatch(owner: String) async throws {
+        _ = try await pool.execute("delete from directory.watch where owner = \(owner)")
     }
 
     static func json(_ heartbeat: CellHeartbeat?) -> PostgresJSON {

@@ -15,6 +15,18 @@ package enum RootSchema {
         Migration(number: 5, name: "uses, gaps of the directory, its indexes", statements: completeness),
         Migration(number: 6, name: "changes of placement", statements: placementChanges),
         Migration(number: 7, name: "cells below branches", statements: cellsBelow),
+        Migration(number: 8, name: "watch over the children", statements: watch),
+    ]
+
+    /// Which of a cell's supervisors watches the cells below: one row at most.
+    static let watch = [
+        """
+        create table directory.watch (
+            is_one boolean primary key check (is_one),
+            owner text not null,
+            until timestamptz not null
+        )
+        """
     ]
 
     static let directory = [

@@ -4,7 +4,8 @@ package import FoundationEssentials
 /// What a parent thinks of one child, from its pulse alone: a small machine that requests read and never compute.
 ///
 /// Up while heartbeats come; slow when they say that the database is slow; down when they stay away or say that the
-/// database is gone. A broker that does not answer its parent's probe gives silence its reason.
+/// database is gone. A broker that does not answer its parent's probe gives silence its reason. Of several supervisors of
+/// the child one that is well is enough.
 package struct ChildHealth: Sendable, Equatable {
     /// Without a heartbeat for so long, a child is down (seconds). With ``ChildHealth/judgeInterval`` and the way to
     /// those who ask, everybody knows within 3 s.
@@ -36,9 +37,18 @@ package struct ChildHealth: Sendable, Equatable {
 
     package private(set) var view: View
     package private(set) var since: Date
+    /// The newest that counts: of several supervisors that speak, always the same one's, so that their differences are no
+    /// news again and again.
     package private(set) var heartbeat: CellHeartbeat?
     private let watchedFrom: Date
     private var heardAt: Date?
+    /// Of supervisors that spoke within ``silenceLimit``, by name.
+    private var voices: [String: Voice] = [:]
+
+    private struct Voice: Sendable, Equatable {
+        var heartbeat: CellHeartbeat
+        var heardAt: Date
+    }
     private var broker: BrokerProbe?
 
     /// - Parameters:
@@ -56,19 +66,31 @@ package struct ChildHealth: Sendable, Equatable {
     package mutating func hear(_ heartbeat: CellHeartbeat, at now: Date) -> Bool {
         heardAt = now
         broker = nil
-        let old = self.heartbeat
+        let name = heartbeat.supervisor ?? ""
         // Deliveries are handled side by side: an older word must not undo a newer one. Much older: a clock was set back.
-        if let old, (0..<Self.silenceLimit).contains(old.sentAt.timeIntervalSince(heartbeat.sentAt)),
-            old.sentAt != heartbeat.sentAt
+        if let known = voices[name]?.heartbeat,
+            (0..<Self.silenceLimit).contains(known.sentAt.timeIntervalSince(heartbeat.sentAt)),
+            known.sentAt != heartbeat.sentAt
         {
             return judge(at: now)
         }
+        voices[name] = Voice(heartbeat: heartbeat, heardAt: now)
+        return judge(at: now)
+    }
+
+    /// Takes the word of the one that counts.
+    private mutating func listen(at now: Date) -> Bool {
+        voices = voices.filter { now.timeIntervalSince($0.value.heardAt) <= Self.silenceLimit }
+        let first = voices.min { left, right in
+            let (isLeftUp, isRightUp) = (left.value.heartbeat.isDatabaseUp, right.value.heartbeat.isDatabaseUp)
+            return isLeftUp == isRightUp ? left.key < right.key : isLeftUp
+        }
+        guard let heartbeat = first?.value.heartbeat else { return false }
+        let old = self.heartbeat
         self.heartbeat = heartbeat
-        let isNews =
-            old?.conductorsUp != heartbeat.conductorsUp || old?.hostsUp != heartbeat.hostsUp
+        return old?.conductorsUp != heartbeat.conductorsUp || old?.hostsUp != heartbeat.hostsUp
             || old?.hosts != heartbeat.hosts || old?.version != heartbeat.version || old?.cells != heartbeat.cells
             || old?.cellsDown != heartbeat.cellsDown
-        return judge(at: now) || isNews
     }
 
     /// Takes what a probe of the broker came to.
@@ -85,10 +107,11 @@ package struct ChildHealth: Sendable, Equatable {
     }
 
     /// Looks at the clock.
-    /// - Returns: whether the view changed.
+    /// - Returns: whether something changed that others should learn.
     package mutating func judge(at now: Date) -> Bool {
+        let isNews = listen(at: now)
         let next = verdict(at: now)
-        guard next != view else { return false }
+        guard next != view else { return isNews }
         if next.health != view.health { since = now }
         view = next
         return true
@@ -99,12 +122,13 @@ package struct ChildHealth: Sendable, Equatable {
             if heardAt == nil, view.health == .down, broker == nil { return view }
             return View(health: .down, reason: silenceReason)
         }
-        guard heardAt != nil, let heartbeat else { return view }
-        if !heartbeat.isDatabaseUp { return View(health: .down, reason: "its database does not answer") }
-        if heartbeat.databaseMilliseconds > Self.slowDatabaseMilliseconds {
-            return View(health: .slow, reason: "its database is slow")
+        guard heardAt != nil, !voices.isEmpty else { return view }
+        let answers = voices.values.map(\.heartbeat).filter(\.isDatabaseUp)
+        guard let quickest = answers.map(\.databaseMilliseconds).min() else {
+            return View(health: .down, reason: "its database does not answer")
         }
-        return View(health: .up, reason: nil)
+        return quickest > Self.slowDatabaseMilliseconds
+            ? View(health: .slow, reason: "its database is slow") : View(health: .up, reason: nil)
     }
 
     private var silenceReason: String {

@@ -15,9 +15,19 @@ package protocol ParentStore: Sendable {
     /// Adds a mapping or changes its endpoint; what was applied of its events stays. Tells ``changes()``.
     func putCell(_ path: CellPath, bus: CellMapping.Endpoint, now: Date) async throws -> Bool
     func removeCell(_ path: CellPath) async throws -> Bool
+    /// - Parameter watcher: who says so; changes nothing when the watch is somebody else's by now. Nil asks nobody.
     func setHealth(
-        of path: CellPath, _ health: CellStatus.Health, reason: String?, since: Date, heartbeat: CellHeartbeat?
+        of path: CellPath, _ health: CellStatus.Health, reason: String?, since: Date, heartbeat: CellHeartbeat?,
+        watcher: String?
     ) async throws
+
+    // MARK: the watch
+
+    /// Takes or keeps the watch over the children, which one of a cell's supervisors has at a time.
+    /// - Returns: whether `owner` has it now, for `duration` by the database's clock.
+    func takeWatch(owner: String, for duration: Duration) async throws -> Bool
+    /// Gives it back at once.
+    func releaseWatch(owner: String) async throws
 
     // MARK: the directory's completeness
 

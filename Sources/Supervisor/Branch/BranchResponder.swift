@@ -16,7 +16,7 @@ struct BranchResponder: Sendable {
     let router: ChildRouter
 
     /// Never fails: what can't be done is answered with a ``CellFailure``.
-    func answer(_ envelope: Envelope) async -> Envelope {
+    func answer(_ envelope: Envelope) async -> Envelope? {
         await parts.answer(envelope) { try await respond($0) }
     }
 

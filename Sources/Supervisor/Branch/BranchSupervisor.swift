@@ -37,7 +37,8 @@ package struct BranchSupervisor: Service {
         self.router = router
         // Nothing waits here for a child to come back: what waits does so at the root.
         parent = ParentRole(
-            store: store, router: router, clock: clock, wallClock: wallClock, ids: ids, logger: logger, onUp: {})
+            name: name, store: store, router: router, clock: clock, wallClock: wallClock, ids: ids, logger: logger,
+            onUp: {})
     }
 
     /// Serves until cancelled or asked to stop gracefully; goes on by itself when database or brokers come back.
@@ -56,5 +57,6 @@ package struct BranchSupervisor: Service {
                 try await group.next()
             }
         }
+        await parent.handOver()
     }
 }

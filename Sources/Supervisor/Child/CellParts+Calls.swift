@@ -5,11 +5,14 @@ import MessageBus
 import Primitives
 
 extension CellParts {
-    /// Never fails: what can't be done is answered with a ``CellFailure``.
-    func answer(_ envelope: Envelope, _ respond: (Envelope) async throws -> Envelope) async -> Envelope {
+    /// Never fails: what can't be done is answered with a ``CellFailure``. Nil when it was cut short because this
+    /// supervisor ends: another does it, or this one when it is back.
+    func answer(_ envelope: Envelope, _ respond: (Envelope) async throws -> Envelope) async -> Envelope? {
         do {
-            return try await respond(envelope)
+            let answer = try await respond(envelope)
+            return Task.isCancelled ? nil : answer
         } catch {
+            if Task.isCancelled { return nil }
             let failure =
                 (error as? CellError).map { CellFailure($0) } ?? (error as? CellFailure)
                 ?? CellFailure(message: "\(ErrorChain(error))")

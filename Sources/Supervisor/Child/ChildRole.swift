@@ -8,7 +8,7 @@ struct ChildRole: Sendable {
     let parts: CellParts
     /// Of the program, for the parent.
     let version: String
-    let answer: @Sendable (Envelope) async -> Envelope
+    let answer: @Sendable (Envelope) async -> Envelope?
 
     /// Until cancelled.
     func run() async {

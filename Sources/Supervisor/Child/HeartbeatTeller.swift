@@ -81,7 +81,7 @@ struct HeartbeatTeller: Sendable {
                     cell: parts.cell, version: version, sentAt: now, newestSequence: look.pulse.newestSequence,
                     databaseMilliseconds: state.seconds * 1000, isDatabaseUp: state.isUp,
                     conductorsUp: look.pulse.conductorsUp, hostsUp: look.pulse.hostsUp, hosts: look.pulse.hosts,
-                    cells: look.pulse.cells, cellsDown: look.pulse.cellsDown))
+                    cells: look.pulse.cells, cellsDown: look.pulse.cellsDown, supervisor: parts.name))
         } while await parts.pause(parts.settings.heartbeatInterval)
     }
 

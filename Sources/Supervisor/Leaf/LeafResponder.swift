@@ -14,7 +14,7 @@ struct LeafResponder: Sendable {
     let questions: HostQuestions
 
     /// Never fails: what can't be done is answered with a ``CellFailure``.
-    func answer(_ envelope: Envelope) async -> Envelope {
+    func answer(_ envelope: Envelope) async -> Envelope? {
         await parts.answer(envelope) { try await respond($0) }
     }
 

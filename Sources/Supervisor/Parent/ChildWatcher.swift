@@ -24,6 +24,7 @@ struct ChildWatcher: Sendable {
     static let auditRepeat: Duration = .seconds(2)
 
     let cell: CellPath
+    let watch: Watch
     let bus: any MessageBus
     let store: any ParentStore
     let router: ChildRouter
@@ -40,11 +41,13 @@ struct ChildWatcher: Sendable {
     private let lag: LagGauge
 
     init(
-        cell: CellPath, bus: any MessageBus, store: any ParentStore, router: ChildRouter, health: ChildHealth,
+        cell: CellPath, watch: Watch, bus: any MessageBus, store: any ParentStore, router: ChildRouter,
+        health: ChildHealth,
         lastSequence: Int64, clock: any Clock<Duration>, wallClock: any WallClock, ids: any IDSource, logger: Logger,
         onUp: @escaping @Sendable () -> Void
     ) {
         self.cell = cell
+        self.watch = watch
         self.bus = bus
         self.store = store
         self.router = router
@@ -163,12 +166,14 @@ struct ChildWatcher: Sendable {
     }
 
     private func publishHealth() async {
+        // Whoever was frozen, and has lost the watch meanwhile, knows nothing of now.
+        guard watch.isHeld else { return }
         let current = health.withLock { $0 }
         router.note(current.view.health, of: cell)
         do {
             try await store.setHealth(
                 of: cell, current.view.health, reason: current.view.reason, since: current.since,
-                heartbeat: current.heartbeat)
+                heartbeat: current.heartbeat, watcher: watch.owner)
             logger.notice(
                 "cell health",
                 metadata: [

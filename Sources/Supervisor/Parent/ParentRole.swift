@@ -6,7 +6,7 @@ import Primitives
 import ServerLifecycle
 
 /// What the root and every branch do for their children: keep a connection to each, apply its events to the directory,
-/// know its health, and try again what does not answer.
+/// know its health, and try again what does not answer. Events and health are the business of whoever has the watch.
 struct ParentRole: Sendable {
     /// Without a nudge, the mappings are read this often.
     static let pollInterval: Duration = .seconds(2)
@@ -20,9 +20,11 @@ struct ParentRole: Sendable {
     /// Told when a child came back, so that what waits for it goes out at once.
     let onUp: @Sendable () -> Void
     private let cellNudge = Nudge()
+    private let watch: Watch
 
+    /// - Parameter name: of this supervisor among those of the cell.
     init(
-        store: any ParentStore, router: ChildRouter, clock: any Clock<Duration>, wallClock: any WallClock,
+        name: String, store: any ParentStore, router: ChildRouter, clock: any Clock<Duration>, wallClock: any WallClock,
         ids: any IDSource, logger: Logger, onUp: @escaping @Sendable () -> Void
     ) {
         self.store = store
@@ -32,6 +34,7 @@ struct ParentRole: Sendable {
         self.ids = ids
         self.logger = logger
         self.onUp = onUp
+        watch = Watch(owner: name, store: store, clock: clock, wallClock: wallClock, logger: logger)
     }
 
     /// Until cancelled.
@@ -39,8 +42,18 @@ struct ParentRole: Sendable {
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await self.followCells() }
             group.addTask { try await self.probeCells() }
+            group.addTask { await self.watch.keep { self.cellNudge.signal() } }
             defer { group.cancelAll() }
             try await group.next()
+        }
+    }
+
+    /// Lets another supervisor have the watch, at a stop in good order.
+    func handOver() async {
+        do {
+            try await watch.release()
+        } catch {
+            logger.warning("the watch is free only when it ends", metadata: ["error": "\(ErrorChain(error))"])
         }
     }
 
@@ -55,7 +68,7 @@ struct ParentRole: Sendable {
         }
     }
 
-    /// Watches every mapped cell; a new mapping is watched at once, a removed one no more.
+    /// Watches every mapped cell while it has the watch; a new mapping is watched at once, a removed one no more.
     private func followCells() async throws {
         try await withThrowingTaskGroup(of: Void.self) { group in
             var watched: [CellPath: CellMapping.Endpoint] = [:]
@@ -65,13 +78,14 @@ struct ParentRole: Sendable {
                 do {
                     let mappings = try await store.cells()
                     await router.update(mappings)
-                    let wanted = Dictionary(uniqueKeysWithValues: mappings.map { ($0.path, $0.bus) })
+                    let own = watch.isHeld ? mappings : []
+                    let wanted = Dictionary(uniqueKeysWithValues: own.map { ($0.path, $0.bus) })
                     for (path, endpoint) in watched where wanted[path] != endpoint {
                         stops.removeValue(forKey: path)?.signal()
                         watched[path] = nil
                         watchers[path] = nil
                     }
-                    for mapping in mappings where watched[mapping.path] == nil {
+                    for mapping in own where watched[mapping.path] == nil {
                         guard let watcher = watcher(for: mapping) else { continue }
                         watched[mapping.path] = mapping.bus
                         watchers[mapping.path] = watcher
@@ -79,7 +93,7 @@ struct ParentRole: Sendable {
                         stops[mapping.path] = stop
                         group.addTask { try await self.watch(watcher, until: stop) }
                     }
-                    for mapping in mappings where mapping.isResyncWanted && mapping.health != .down {
+                    for mapping in own where mapping.isResyncWanted && mapping.health != .down {
                         watchers[mapping.path]?.resync()
                     }
                 } catch is CancellationError {
@@ -105,7 +119,7 @@ struct ParentRole: Sendable {
         guard let bus = router.bus(of: mapping.path) else { return nil }
         let view = ChildHealth.View(health: mapping.health, reason: mapping.reason)
         return ChildWatcher(
-            cell: mapping.path, bus: bus, store: store, router: router,
+            cell: mapping.path, watch: watch, bus: bus, store: store, router: router,
             health: ChildHealth(
                 view: view, since: mapping.since, heartbeat: mapping.heartbeat, watchedFrom: wallClock.now()),
             lastSequence: mapping.lastSequence, clock: clock, wallClock: wallClock, ids: ids, logger: logger,

@@ -9,6 +9,8 @@ import ServiceLifecycle
 /// The root cell's supervisor: schedules servers onto hosts of all cells, sends them and other accepted requests to their
 /// cells until these acknowledge, applies the cells' events to the directory, and keeps each cell's health.
 ///
+/// Any number may serve one root: builds and commands go to whoever takes them first, the children are watched by one.
+///
 /// Everything it works from is in the root's database; a nudge only makes it look sooner than its timer would.
 package struct RootSupervisor: Service {
     /// Without a nudge, every loop looks this often.
@@ -25,8 +27,9 @@ package struct RootSupervisor: Service {
     private let keeper: DirectoryKeeper
     private let parent: ParentRole
 
+    /// - Parameter name: of this supervisor among the root's; the same after a restart, so that it goes on at once.
     package init(
-        store: any RootStore, router: ChildRouter, clock: any Clock<Duration>, wallClock: any WallClock,
+        name: String, store: any RootStore, router: ChildRouter, clock: any Clock<Duration>, wallClock: any WallClock,
         ids: any IDSource, logger: Logger
     ) {
         self.store = store
@@ -36,7 +39,7 @@ package struct RootSupervisor: Service {
         keeper = DirectoryKeeper(store: store, wallClock: wallClock, logger: logger)
         dispatcher = CommandDispatcher(store: store, router: router, wallClock: wallClock, logger: logger)
         parent = ParentRole(
-            store: store, router: router, clock: clock, wallClock: wallClock, ids: ids, logger: logger,
+            name: name, store: store, router: router, clock: clock, wallClock: wallClock, ids: ids, logger: logger,
             onUp: { [commandNudge, buildNudge] in
                 commandNudge.signal()
                 buildNudge.signal()
@@ -59,6 +62,7 @@ package struct RootSupervisor: Service {
                 group.cancelAll()
             }
         }
+        await parent.handOver()
     }
 
     private func listen() async {

@@ -185,14 +185,23 @@ extension Shape {
         "an existing database", "A PostgreSQL server that exists, and its administrator.",
         [
             .required(.url, .text(.postgresURL), "With the administrator's name, without the password.")
-        ] + password)
+        ] + password + protection)
 
     private static let existingBroker = Shape(
         "an existing broker", "A RabbitMQ server that exists, and its administrator.",
         [
             .required(.url, .text(.amqpURL), "With the administrator's name, without the password."),
             .required(.managementURL, .text(.webURL), "The management plugin's address."),
-        ] + password)
+        ] + password + protection)
+
+    private static let protection: [Field] = [
+        .optional(
+            .tls, .choice(Topology.TLSMode.allCases.map(\.rawValue)),
+            "Whether it is reached over TLS. auto unless given: as the cloud, and always off loopback."),
+        .optional(
+            .caFile, .text(.path),
+            "Certificates by which it is verified, relative to this file. The hosts' own authorities unless given."),
+    ]
 
     private static let service = FieldType.either(
         .choice([embedded]), .shape(.existingService))

@@ -2,7 +2,7 @@
 enum TopologyKey: String, Sendable, CaseIterable {
     case address, api, apiVersion, availabilityZone
     case bootstrap, broker
-    case capacity, cells, certificates, cidr, control
+    case caFile, capacity, cells, certificates, cidr, control
     case database, defaults, description, diskFormat, diskGiB, dns, driver
     case existing
     case file, flavors

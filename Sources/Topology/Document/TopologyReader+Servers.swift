@@ -49,8 +49,13 @@ extension TopologyReader {
 
     private mutating func readExisting(_ node: DocumentNode) -> Topology.ExistingServer {
         let password = PasswordReader.read(node, needed: true, problems: &problems)
-        return .init(
-            url: node[.url]?.text ?? "", managementURL: node[.managementURL]?.text, password: password)
+        let server = Topology.ExistingServer(
+            url: node[.url]?.text ?? "", managementURL: node[.managementURL]?.text, password: password,
+            tls: node[.tls]?.choice() ?? .auto, caFile: node[.caFile]?.text)
+        if let tls = node[.tls], server.tls == .off, URLParts(server.url).scheme == "amqps" {
+            report(tls.position, .conflict, "an amqps URL is reached over TLS")
+        }
+        return server
     }
 
     mutating func readServices(_ node: DocumentNode?) -> Topology.Services {

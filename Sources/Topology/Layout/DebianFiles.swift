@@ -148,4 +148,9 @@ package enum DebianFiles {
         }
         return packages
     }
+
+    /// Groups of packages for servers that somebody else runs: `psql` to be the administrator with, and the
+    /// authorities of the host's system where those are trusted.
+    static let databaseClient = (group: "database-client", packages: ["postgresql-client-\(postgresVersion)"])
+    static let systemAuthorities = (group: "authorities", packages: ["ca-certificates"])
 }

@@ -27,10 +27,10 @@ package enum ProcessConfiguration: Sendable, Equatable {
     package struct TLS: Sendable, Equatable, Codable {
         /// Certificates of the authority.
         package var authority: String
-        /// This process's certificate with its key, read anew for every connection.
-        package var certificate: String
+        /// This process's certificate with its key, read anew for every connection; `nil` where it shows none.
+        package var certificate: String?
 
-        package init(authority: String, certificate: String) {
+        package init(authority: String, certificate: String? = nil) {
             self.authority = authority
             self.certificate = certificate
         }
@@ -123,14 +123,22 @@ package enum ProcessConfiguration: Sendable, Equatable {
 
     package struct Supervisor: Sendable, Equatable, Codable {
         package var cell: Cell
+        /// Its host: distinct from every other supervisor of the cell, and the same after a restart.
+        package var identity: String
         package var database: Database
         package var bus: Bus
+        /// By what brokers of the cloud's own are verified, its children's for instance, and who it is to them.
+        package var tls: TLS?
         package var ops: Endpoint
 
-        package init(cell: Cell, database: Database, bus: Bus, ops: Endpoint) {
+        package init(
+            cell: Cell, identity: String, database: Database, bus: Bus, tls: TLS? = nil, ops: Endpoint
+        ) {
             self.cell = cell
+            self.identity = identity
             self.database = database
             self.bus = bus
+            self.tls = tls
             self.ops = ops
         }
     }
@@ -208,6 +216,16 @@ package enum ProcessConfiguration: Sendable, Equatable {
             case .compute(let value): try encoder.encode(value)
             }
         return String(decoding: data, as: UTF8.self) + "\n"
+    }
+
+    /// Files by which it verifies its database and its broker.
+    package var authorities: [String] {
+        switch self {
+        case .api(let value): [value.database.tls, value.bus.tls].compactMap { $0?.authority }
+        case .supervisor(let value): [value.database.tls, value.bus.tls].compactMap { $0?.authority }
+        case .conductor(let value): [value.database.tls, value.bus.tls].compactMap { $0?.authority }
+        case .compute(let value): [value.bus.tls].compactMap { $0?.authority }
+        }
     }
 
     /// Where the process answers `/healthz` on its own host.

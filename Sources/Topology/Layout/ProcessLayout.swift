@@ -25,6 +25,10 @@ package struct ProcessLayout: Sendable, Equatable {
         package var secrets: [SecretFile]
         /// What it shows to servers and, the API, to clients; `nil` without TLS.
         package var certificate: Certificate?
+        /// Certificates by which it verifies servers that somebody else runs.
+        package var authorities: [AuthorityFile]
+        /// Of an agent: where images are besides its settings' place, read anew for every image; `nil` with one API.
+        package var imageReplicas: TextFile?
 
         package var binary: String { kind.binary }
         /// Its own name of the executable: processes of one host share the file while they run the same version, and
@@ -35,6 +39,19 @@ package struct ProcessLayout: Sendable, Equatable {
     package struct SecretFile: Sendable, Hashable {
         package var name: SecretName
         package var path: String
+    }
+
+    /// A file that is not secret.
+    package struct TextFile: Sendable, Hashable {
+        package var path: String
+        package var text: String
+    }
+
+    /// Certificates of the authority of an existing server, for those who connect to it.
+    package struct AuthorityFile: Sendable, Hashable {
+        package var path: String
+        /// The topology's `caFile`.
+        package var source: String
     }
 
     /// A certificate with its key, both in one file, so that they always fit each other.
@@ -98,7 +115,11 @@ package struct ProcessLayout: Sendable, Equatable {
         package static let secrets = "/etc/cellwright/secrets"
         package static let certificates = "/etc/cellwright/tls"
         package static let authority = "/etc/cellwright/tls/authority.pem"
+        /// What a host's own system trusts: Debian's package ca-certificates.
+        package static let systemAuthorities = "/etc/ssl/certs/ca-certificates.crt"
         package static let state = "/var/lib/cellwright"
+        /// Beside the settings of agents.
+        package static let imageReplicas = "/etc/cellwright/image-replicas"
         package static let images = "/var/lib/cellwright/images"
         package static let computeState = "/var/lib/cellwright/compute"
         /// Where Debian packages of ours put executables; the tool only reads there.

@@ -53,7 +53,8 @@ struct ProcessLayoutBuilder {
             secrets: [.database(cell.path), user.secret],
             .supervisor(
                 .init(
-                    cell: .init(cell), database: database(cell, .supervisor), bus: bus(cell, user, .supervisor),
+                    cell: .init(cell), identity: "\(host)-1", database: database(cell, .supervisor),
+                    bus: bus(cell, user, .supervisor), tls: tls(of: .supervisor, cell),
                     ops: .init(host: cell.path.opsAddress, port: 9101))))
     }
 
@@ -93,7 +94,7 @@ struct ProcessLayoutBuilder {
                     hypervisor: .init(
                         driver: driver.rawValue, uri: driver == .libvirt ? host.hypervisor.uri : nil,
                         virtType: host.hypervisor.virtType.rawValue),
-                    imageURL: "\(apiURL)/image", imageAuthority: usesTLS ? ProcessLayout.Paths.authority : nil,
+                    imageURL: imageURLs.first ?? "", imageAuthority: usesTLS ? ProcessLayout.Paths.authority : nil,
                     stateDirectory: ProcessLayout.Paths.computeState,
                     ops: .init(host: "127.0.0.1", port: 9103),
                     capacity: host.capacity.isEmpty ? nil : host.capacity,
@@ -113,7 +114,8 @@ struct ProcessLayoutBuilder {
             configuration: configuration, secrets: secrets.map(secretFile),
             certificate: certificate(
                 "\(kind.rawValue)\(suffix)", on: host, owner: account, commonName: commonName,
-                also: kind == .api ? Self.namesOnHost + publicNames : []))
+                also: kind == .api ? Self.namesOnHost + publicNames : []),
+            authorities: authorities(of: kind, cell), imageReplicas: kind == .compute ? imageReplicas : nil)
     }
 
     // MARK: Certificates
@@ -138,8 +140,7 @@ struct ProcessLayoutBuilder {
 
     /// Host of the URL that users are told.
     private var publicNames: [String] {
-        let server = Topology.ExistingServer(url: topology.publicURL, password: .generated)
-        return [server.endpoint(defaultPort: topology.api.port).host]
+        [URLParts(topology.publicURL).endpoint(defaultPort: topology.api.port).host]
     }
 
     private func certificate(
@@ -176,7 +177,9 @@ struct ProcessLayoutBuilder {
         case .embedded(let server):
             endpoint = .init(host: address(server.host), port: server.port)
             tls = self.tls(of: kind, cell)
-        case .existing(let server): endpoint = server.endpoint(defaultPort: Topology.EmbeddedDatabase.defaultPort)
+        case .existing(let server):
+            endpoint = server.endpoint(defaultPort: Topology.EmbeddedDatabase.defaultPort)
+            tls = self.tls(of: server, .database, cell)
         }
         return .init(
             host: endpoint.host, port: endpoint.port, name: cell.path.resourceName, user: cell.path.resourceName,
@@ -192,36 +195,65 @@ struct ProcessLayoutBuilder {
         case .embedded(let server):
             endpoint = .init(host: address(server.host), port: server.port)
             tls = self.tls(of: kind, cell)
-        case .existing(let server): endpoint = server.endpoint(defaultPort: Topology.EmbeddedBroker.defaultPort)
+        case .existing(let server):
+            endpoint = server.brokerEndpoint
+            tls = self.tls(of: server, .broker, cell)
         }
         return .init(
             host: endpoint.host, port: endpoint.port, vhost: cell.path.resourceName, user: user.name,
             passwordFile: secretFile(user.secret).path, tls: tls)
     }
 
+    // MARK: Existing servers
+
+    /// Password and role are all that it asks for: certificates of the cloud's authority mean nothing to it.
+    private func tls(
+        of server: Topology.ExistingServer, _ role: HostRole, _ cell: Topology.Cell
+    ) -> ProcessConfiguration.TLS? {
+        guard topology.usesTLS(server) else { return nil }
+        return .init(
+            authority: authority(of: server, role, cell)?.path ?? ProcessLayout.Paths.systemAuthorities)
+    }
+
+    private func authority(
+        of server: Topology.ExistingServer, _ role: HostRole, _ cell: Topology.Cell
+    ) -> ProcessLayout.AuthorityFile? {
+        guard topology.usesTLS(server), let file = server.caFile else { return nil }
+        return .init(
+            path: "\(ProcessLayout.Paths.certificates)/\(role.rawValue)-\(cell.path.slug).pem", source: file)
+    }
+
+    /// A parent connects to its children's brokers, too; so does the API, to the root's.
+    private func authorities(
+        of kind: ProcessLayout.Kind, _ cell: Topology.Cell
+    ) -> [ProcessLayout.AuthorityFile] {
+        let isParent = kind == .supervisor || kind == .api
+        let brokers = [cell] + (isParent ? cell.children : [])
+        var files: [ProcessLayout.AuthorityFile?] = brokers.map { cell in
+            if case .existing(let server) = cell.broker { authority(of: server, .broker, cell) } else { nil }
+        }
+        if kind != .compute, case .existing(let server) = cell.database {
+            files.append(authority(of: server, .database, cell))
+        }
+        return files.compactMap(\.self)
+    }
+
     /// Agents reach the API on the operators' network, whatever URL users are told.
-    private var apiURL: String {
-        "\(usesTLS ? "https" : "http")://\(topology.api.hosts.first.map(address) ?? "127.0.0.1"):\(topology.api.port)"
+    private var imageURLs: [String] {
+        topology.api.hosts.map { "\(usesTLS ? "https" : "http")://\(address($0)):\(topology.api.port)/image" }
+    }
+
+    /// A file of its own, so that another replica restarts no agent.
+    private var imageReplicas: ProcessLayout.TextFile? {
+        guard topology.api.hosts.count > 1 else { return nil }
+        return .init(
+            path: ProcessLayout.Paths.imageReplicas, text: imageURLs.dropFirst().map { $0 + "\n" }.joined())
     }
 
     private func address(_ host: HostName) -> String { addresses[host] ?? host.text }
 
     private func secretFile(_ name: SecretName) -> ProcessLayout.SecretFile {
         .init(name: name, path: "\(ProcessLayout.Paths.secrets)/\(name)")
-    }
-}
-
-extension Topology.ExistingServer {
-    /// Host and port of the URL.
-    package func endpoint(defaultPort: Int) -> ProcessConfiguration.Endpoint {
-        var rest = url[...]
-        if let scheme = rest.firstRange(of: "://") { rest = rest[scheme.upperBound...] }
-        if let slash = rest.firstIndex(of: "/") { rest = rest[..<slash] }
-        if let at = rest.lastIndex(of: "@") { rest = rest[rest.index(after: at)...] }
-        guard let colon = rest.lastIndex(of: ":"), let port = Int(rest[rest.index(after: colon)...]) else {
-            return .init(host: String(rest), port: defaultPort)
-        }
-        return .init(host: String(rest[..<colon]), port: port)
     }
 }
 

@@ -84,6 +84,8 @@ extension Topology {
 
     package struct EmbeddedBroker: Sendable, Hashable, Codable {
         package static let defaultPort = 5672
+        /// Of `amqps` URLs.
+        package static let defaultSecurePort = 5671
         package static let defaultManagementPort = 15672
         package var host: HostName
         package var port: Int
@@ -98,29 +100,4 @@ extension Topology {
         }
     }
 
-    /// A server outside the cloud and how to be its administrator.
-    package struct ExistingServer: Sendable, Hashable, Codable {
-        /// `postgresql://admin@host:5432/postgres` or `amqp://admin@host:5672`; never with a password in it.
-        package var url: String
-        /// A broker's management API, `http://host:15672`; `nil` for a database.
-        package var managementURL: String?
-        /// The administrator's password.
-        package var password: PasswordSource
-
-        package init(url: String, managementURL: String? = nil, password: PasswordSource) {
-            self.url = url
-            self.managementURL = managementURL
-            self.password = password
-        }
-    }
-
-    /// Where a password comes from. The topology never holds one.
-    package enum PasswordSource: Sendable, Hashable, Codable {
-        /// Made by the tool and kept under `.cellwright/`.
-        case generated
-        /// The first line of a file; relative to the topology file.
-        case file(String)
-        /// An environment variable of the tool.
-        case environment(String)
-    }
 }

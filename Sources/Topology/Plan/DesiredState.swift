@@ -10,13 +10,17 @@ package struct DesiredState: Sendable, Equatable {
         package var secrets: [SecretName: String]
         /// Certificates that must be renewed, with the days that they have left.
         package var ending: [SecretName: Int]
+        /// Texts of the files by which existing servers are verified (``ProcessLayout/AuthorityFile/source``).
+        package var authorities: [String: String]
 
         package init(
-            binaries: [String: String], secrets: [SecretName: String], ending: [SecretName: Int] = [:]
+            binaries: [String: String], secrets: [SecretName: String], ending: [SecretName: Int] = [:],
+            authorities: [String: String] = [:]
         ) {
             self.binaries = binaries
             self.secrets = secrets
             self.ending = ending
+            self.authorities = authorities
         }
     }
 

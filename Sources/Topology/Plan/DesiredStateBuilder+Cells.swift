@@ -3,10 +3,10 @@ import CloudModel
 /// A cell's database, virtual host, schema and its entry at its parent.
 extension DesiredStateBuilder {
     mutating func addCellStores(_ cell: Topology.Cell) {
-        let database = server(of: cell.database)
+        let database = cell.databaseServer
         let name = cell.path.resourceName
         let databaseReady = database.host.map { [unitID(DebianFiles.postgresUnit, $0)] } ?? []
-        let role = Resource.ID(.databaseRole, host: database.host, name: name)
+        let role = Resource.ID(.databaseRole, host: database.place, name: name)
         add(
             .init(
                 id: role, specification: .databaseRole(database, name: name, password: .database(cell.path)),
@@ -16,12 +16,12 @@ extension DesiredStateBuilder {
             .init(
                 id: databaseID(cell), specification: .database(database, name: name, owner: name),
                 attributes: ["owner": name, "publicConnect": "no"], dependsOn: [role], cell: cell.path))
-        let broker = server(of: cell.broker)
+        let broker = cell.brokerServer
         let brokerReady =
             broker.host.map {
                 [Resource.ID(.brokerUser, host: $0, name: ResourceSpecification.brokerAdministratorName)]
             } ?? []
-        let vhost = Resource.ID(.brokerVhost, host: broker.host, name: name)
+        let vhost = Resource.ID(.brokerVhost, host: broker.place, name: name)
         add(
             .init(
                 id: vhost, specification: .brokerVhost(broker, name: name), attributes: [:], dependsOn: brokerReady,
@@ -30,10 +30,10 @@ extension DesiredStateBuilder {
     }
 
     mutating func addBrokerUser(_ user: ProcessLayout.BrokerUser, of cell: Topology.Cell) {
-        let broker = server(of: cell.broker)
+        let broker = cell.brokerServer
         let name = cell.path.resourceName
-        let vhost = Resource.ID(.brokerVhost, host: broker.host, name: name)
-        let id = Resource.ID(.brokerUser, host: broker.host, name: user.name)
+        let vhost = Resource.ID(.brokerVhost, host: broker.place, name: name)
+        let id = Resource.ID(.brokerUser, host: broker.place, name: user.name)
         add(
             .init(
                 id: id, specification: .brokerUser(broker, user), attributes: ["password": "current", "tags": ""],
@@ -52,7 +52,7 @@ extension DesiredStateBuilder {
                 id: schemaID(cell.path),
                 specification: .schema(
                     host: process.host, configurationPath: process.configurationPath,
-                    database: server(of: cell.database), name: cell.path.resourceName, migratedBy: binary),
+                    database: cell.databaseServer, name: cell.path.resourceName, migratedBy: binary),
                 attributes: ["migratedBy": binary], dependsOn: [databaseID(cell)] + fileIDs(of: process),
                 cell: cell.path))
     }
@@ -65,20 +65,36 @@ extension DesiredStateBuilder {
         var bus = settings.bus
         bus.user = user.name
         bus.passwordFile = ""
+        let mapping = ResourceSpecification.CellMapping(
+            host: process.host, parentConfigurationPath: process.configurationPath, child: cell.path, bus: bus,
+            authority: cell.brokerServer.host == nil ? bus.tls?.authority : nil, password: user.secret)
         add(
             .init(
-                id: .init(.cellMapping, cell: cell.path, name: cell.name),
-                specification: .cellMapping(
-                    .init(
-                        host: process.host, parentConfigurationPath: process.configurationPath, child: cell.path,
-                        bus: bus, password: user.secret)),
+                id: .init(.cellMapping, cell: cell.path, name: cell.name), specification: .cellMapping(mapping),
                 attributes: [
                     "path": cell.path.description, "host": bus.host, "port": String(bus.port), "vhost": bus.vhost,
                     "user": bus.user, "tls": bus.tls == nil ? "no" : "yes",
+                    "authority": mapping.authority ?? "",
                 ],
                 dependsOn: gates(.supervisor, of: cell.path) + gates(.conductor, of: cell.path)
                     + gates(.supervisor, of: parent) + [permissionsID(user)],
                 dependsOnAny: gates(.compute, of: cell.path),
                 cell: cell.path))
+    }
+}
+
+extension Topology.Cell {
+    package var databaseServer: ResourceSpecification.DatabaseServer {
+        switch database {
+        case .embedded(let server): .embedded(server)
+        case .existing(let server): .existing(server)
+        }
+    }
+
+    package var brokerServer: ResourceSpecification.BrokerServer {
+        switch broker {
+        case .embedded(let server): .embedded(server)
+        case .existing(let server): .existing(server)
+        }
     }
 }

@@ -4,9 +4,7 @@ import CloudModel
 extension DesiredStateBuilder {
     mutating func addHostBasics(_ host: Topology.Host) {
         let roles = index.roles[host.name] ?? []
-        for (name, packages) in DebianFiles.packages(for: roles, drivers: [host.hypervisor.driver]).sorted(by: {
-            $0.key < $1.key
-        }) {
+        for (name, packages) in packages(of: host, roles).sorted(by: { $0.key < $1.key }) {
             add(
                 .init(
                     id: packagesID(name, host.name), specification: .packages(packages),
@@ -38,6 +36,15 @@ extension DesiredStateBuilder {
         if roles.contains(.compute) {
             addDirectory(ProcessLayout.Paths.computeState, mode: "0711", owner: "root", on: host.name)
         }
+    }
+
+    private func packages(of host: Topology.Host, _ roles: Set<HostRole>) -> [String: [String]] {
+        var packages = DebianFiles.packages(for: roles, drivers: [host.hypervisor.driver])
+        for (needing, group) in [
+            (index.databaseClients, DebianFiles.databaseClient),
+            (index.trustingSystem, DebianFiles.systemAuthorities),
+        ] where needing.contains(host.name) { packages[group.group] = group.packages }
+        return packages
     }
 
     mutating func addHypervisor(_ host: Topology.Host) {

@@ -9,15 +9,15 @@ extension DesiredStateBuilder {
     func schemaID(_ cell: CellPath) -> Resource.ID { .init(.schema, cell: cell, name: cell.resourceName) }
 
     func databaseID(_ cell: Topology.Cell) -> Resource.ID {
-        .init(.database, host: server(of: cell.database).host, name: cell.path.resourceName)
+        .init(.database, host: cell.databaseServer.place, name: cell.path.resourceName)
     }
 
     func permissionsID(_ user: ProcessLayout.BrokerUser) -> Resource.ID {
-        .init(.brokerPermissions, host: index.brokerHosts[user.cell] ?? nil, name: user.name)
+        .init(.brokerPermissions, host: index.brokerPlaces[user.cell], name: user.name)
     }
 
     func permissionsID(_ role: ProcessLayout.BrokerUser.Role, _ cell: CellPath) -> Resource.ID {
-        .init(.brokerPermissions, host: index.brokerHosts[cell] ?? nil, name: "\(role.rawValue).\(cell.slug)")
+        .init(.brokerPermissions, host: index.brokerPlaces[cell], name: "\(role.rawValue).\(cell.slug)")
     }
 
     func gateID(_ process: ProcessLayout.Process) -> Resource.ID {
@@ -32,32 +32,22 @@ extension DesiredStateBuilder {
 
     /// Everything the process reads when it starts, its unit apart.
     func fileIDs(of process: ProcessLayout.Process) -> [Resource.ID] {
-        let certificates = process.certificate.map { [$0.path, ProcessLayout.Paths.authority] } ?? []
+        let certificates =
+            (process.certificate.map { [$0.path, ProcessLayout.Paths.authority] } ?? [])
+            + process.authorities.map(\.path)
         return ([process.binaryPath, process.configurationPath] + process.secrets.map(\.path) + certificates).map {
             fileID($0, process.host)
         } + packagesOf(process)
     }
 
     private func packagesOf(_ process: ProcessLayout.Process) -> [Resource.ID] {
-        [packagesID(process.kind == .compute ? "compute" : "control", process.host)]
+        let authorities = packagesID(DebianFiles.systemAuthorities.group, process.host)
+        return [packagesID(process.kind == .compute ? "compute" : "control", process.host)]
+            + (known.contains(authorities) ? [authorities] : [])
     }
 
     /// The first of the cell's supervisors: the one whose configuration the tool's own calls use.
     func supervisor(of cell: CellPath) -> ProcessLayout.Process? { index.processes(.supervisor, cell).first }
-
-    func server(of database: Topology.Database) -> ResourceSpecification.DatabaseServer {
-        switch database {
-        case .embedded(let server): .embedded(server)
-        case .existing(let server): .existing(server)
-        }
-    }
-
-    func server(of broker: Topology.Broker) -> ResourceSpecification.BrokerServer {
-        switch broker {
-        case .embedded(let server): .embedded(server)
-        case .existing(let server): .existing(server)
-        }
-    }
 
     /// Addresses from which a cell's database is used, sorted.
     func clientAddresses(of cell: Topology.Cell) -> [String] {

@@ -21,6 +21,12 @@ extension DesiredStateBuilder {
                 after: [directoryID(ProcessLayout.Paths.secrets, process.host)] + owner, cell: process.cell)
         }
         addCertificate(process.certificate, after: owner, cell: process.cell)
+        for authority in process.authorities { addAuthority(authority, for: process) }
+        if let file = process.imageReplicas {
+            addFile(
+                file.path, mode: "0644", owner: "root", .text(file.text), on: process.host,
+                after: [directoryID(ProcessLayout.Paths.configuration, process.host)], cell: process.cell)
+        }
         let digest = inputsDigest(of: process, configuration: configuration)
         digests[unitID(process.unit, process.host)] = digest
         addFile(
@@ -44,6 +50,14 @@ extension DesiredStateBuilder {
                 certificate.path, mode: "0600", owner: certificate.owner, .secret(certificate.name),
                 on: certificate.host, after: [folder] + after, cell: cell),
         ]
+    }
+
+    /// Read for every new connection, as certificates are.
+    private mutating func addAuthority(_ file: ProcessLayout.AuthorityFile, for process: ProcessLayout.Process) {
+        addDirectory(ProcessLayout.Paths.certificates, mode: "0711", owner: "root", on: process.host)
+        addFile(
+            file.path, mode: "0644", owner: "root", .text(inputs.authorities[file.source] ?? ""), on: process.host,
+            after: [directoryID(ProcessLayout.Paths.certificates, process.host)])
     }
 
     func certificateDigest(_ certificate: ProcessLayout.Certificate) -> String {

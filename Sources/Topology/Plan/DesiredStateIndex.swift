@@ -8,8 +8,12 @@ struct DesiredStateIndex {
     let addresses: [HostName: String]
     let users: [CellPath: [ProcessLayout.BrokerUser]]
     let hostUsers: [HostName: ProcessLayout.BrokerUser]
-    /// The host of each cell's broker; `nil` inside for an existing one.
-    let brokerHosts: [CellPath: HostName?]
+    /// Where each cell's broker is.
+    let brokerPlaces: [CellPath: HostName]
+    /// Hosts on which existing databases are administered.
+    let databaseClients: Set<HostName>
+    /// Hosts with processes that verify existing servers by what the host's own system trusts.
+    let trustingSystem: Set<HostName>
     private let processes: [CellPath: [ProcessLayout.Process]]
 
     init(_ topology: Topology) {
@@ -22,13 +26,14 @@ struct DesiredStateIndex {
         hostUsers = Dictionary(
             layout.brokerUsers.compactMap { user in user.host.map { ($0, user) } },
             uniquingKeysWith: { first, _ in first })
-        brokerHosts = Dictionary(
-            topology.cells.map { cell -> (CellPath, HostName?) in
-                switch cell.broker {
-                case .embedded(let server): (cell.path, server.host)
-                case .existing: (cell.path, nil)
-                }
-            }, uniquingKeysWith: { first, _ in first })
+        brokerPlaces = Dictionary(
+            topology.cells.map { ($0.path, $0.brokerServer.place) }, uniquingKeysWith: { first, _ in first })
+        databaseClients = Set(
+            topology.cells.filter { $0.databaseServer.host == nil }.flatMap(\.controlHosts))
+        trustingSystem = Set(
+            layout.processes.filter {
+                $0.configuration.authorities.contains(ProcessLayout.Paths.systemAuthorities)
+            }.map(\.host))
         processes = Dictionary(grouping: layout.processes, by: \.cell)
     }
 

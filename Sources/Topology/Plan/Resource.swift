@@ -20,7 +20,8 @@ package struct Resource: Sendable, Equatable {
     /// Names a resource for ever: enough to find and to remove it when the topology no longer speaks of it.
     package struct ID: Hashable, Sendable, Codable, CustomStringConvertible {
         package var kind: Kind
-        /// The machine it is on; for databases and broker objects the server's; `nil` for objects of the whole cloud.
+        /// The machine it is on; for databases and broker objects where the server is, which may be one that somebody
+        /// else runs (`address:port`); `nil` for objects of the whole cloud.
         package var host: HostName?
         /// For things that are neither on a host nor on a server: the cell.
         package var cell: CellPath?

@@ -89,12 +89,22 @@ package enum ResourceSpecification: Sendable, Equatable {
     package enum DatabaseServer: Sendable, Hashable {
         /// On our host, as the account `postgres` over the local socket.
         case embedded(Topology.EmbeddedDatabase)
+        /// Somewhere else, over the network, as whoever its URL names.
         case existing(Topology.ExistingServer)
 
+        /// The host of ours that it is on.
         package var host: HostName? {
             switch self {
             case .embedded(let server): server.host
             case .existing: nil
+            }
+        }
+
+        /// Where resources on it are said to be: its host, or `address:port`, which no host is called.
+        package var place: HostName {
+            switch self {
+            case .embedded(let server): server.host
+            case .existing(let server): server.endpoint(defaultPort: Topology.EmbeddedDatabase.defaultPort).place
             }
         }
     }
@@ -103,12 +113,22 @@ package enum ResourceSpecification: Sendable, Equatable {
     package enum BrokerServer: Sendable, Hashable {
         /// On our host, over the management API with the password ``SecretName/brokerAdministrator(_:)``.
         case embedded(Topology.EmbeddedBroker)
+        /// Somewhere else, over its management API, as whoever its URL names.
         case existing(Topology.ExistingServer)
 
+        /// The host of ours that it is on.
         package var host: HostName? {
             switch self {
             case .embedded(let server): server.host
             case .existing: nil
+            }
+        }
+
+        /// As of a ``DatabaseServer``.
+        package var place: HostName {
+            switch self {
+            case .embedded(let server): server.host
+            case .existing(let server): server.brokerEndpoint.place
             }
         }
     }
@@ -120,17 +140,24 @@ package enum ResourceSpecification: Sendable, Equatable {
         package var child: CellPath
         /// How the parent reaches the child's vhost; `passwordFile` is empty: the password goes over standard input.
         package var bus: ProcessConfiguration.Bus
+        /// The file by which the parent verifies an existing broker; `nil` for one of the cloud's own.
+        package var authority: String?
         package var password: SecretName
 
         package init(
             host: HostName, parentConfigurationPath: String, child: CellPath, bus: ProcessConfiguration.Bus,
-            password: SecretName
+            authority: String?, password: SecretName
         ) {
             self.host = host
             self.parentConfigurationPath = parentConfigurationPath
             self.child = child
             self.bus = bus
+            self.authority = authority
             self.password = password
         }
     }
+}
+
+extension ProcessConfiguration.Endpoint {
+    fileprivate var place: HostName { HostName("\(host):\(port)") }
 }

@@ -4,7 +4,7 @@ package import CloudModel
 /// them, the root with the API last. Pure.
 ///
 /// In each stage every file is in place before anything is restarted; then come supervisors, conductors (the API at the
-/// root), one agent, and the other agents, each once those before it answer.
+/// root), one agent, and the other agents, each once those before it answer. Replicas come one after the other.
 package struct UpgradeStages: Sendable, Equatable {
     package struct Stage: Sendable, Equatable {
         package var cell: CellPath
@@ -133,10 +133,12 @@ package struct UpgradeStages: Sendable, Equatable {
     }
 
     private static func place(_ process: ProcessLayout.Process, among processes: [ProcessLayout.Process]) -> Int {
+        let replicas = processes.filter { $0.kind == process.kind }.map(\.host)
+        let replica = replicas.firstIndex(of: process.host) ?? 0
         switch process.kind {
-        case .supervisor: 0
-        case .api, .conductor: 1
-        case .compute: process.host == processes.first { $0.kind == .compute }?.host ? 2 : 3
+        case .supervisor: return replica
+        case .api, .conductor: return processes.count + replica
+        case .compute: return 2 * processes.count + min(replica, 1)
         }
     }
 }
