@@ -47,10 +47,18 @@ package struct APIClient: Sendable {
     package var headers: [String: String]
     private let client: HTTPClient
 
-    package init(url: String, headers: [String: String] = [:]) {
+    /// One for all that are impatient, as long as the process lives.
+    private static let impatient: HTTPClient = {
+        var configuration = HTTPClient.Configuration()
+        configuration.connectionPool.retryConnectionEstablishment = false
+        return HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
+    }()
+
+    /// - Parameter isImpatient: whether a connection that is refused is an error at once; else it is tried for seconds.
+    package init(url: String, headers: [String: String] = [:], isImpatient: Bool = false) {
         self.url = url
         self.headers = headers
-        client = .shared
+        client = isImpatient ? Self.impatient : .shared
     }
 
     package func with(_ name: String, _ value: String) -> APIClient {

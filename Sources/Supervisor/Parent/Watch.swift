@@ -7,9 +7,9 @@ import ServerLifecycle
 /// know it from the directory, as the API does. Who has it renews it well before it ends; when it dies, another takes it.
 struct Watch: Sendable {
     /// How long it stays with a supervisor that is silent.
-    static let duration: Duration = .seconds(5)
+    static let duration: Duration = .seconds(3)
     /// How often it is asked for, or renewed.
-    static let interval: Duration = .seconds(1)
+    static let interval: Duration = .milliseconds(500)
 
     let owner: String
     let store: any ParentStore
