@@ -28,11 +28,15 @@ package struct AgentCommand: Codable, Sendable, Equatable {
     /// Build attempt; the agent refuses one older than it has seen for this server.
     package var epoch: Int
     package var work: AgentWork
-    package init(key: StepKey, instanceID: ServerID, epoch: Int, work: AgentWork) {
+    /// Grows from one saga of a server to the next, so that a command that comes late undoes nothing of a newer one. Absent
+    /// in commands of no saga, and from earlier releases.
+    package var turn: Int64?
+    package init(key: StepKey, instanceID: ServerID, epoch: Int, work: AgentWork, turn: Int64? = nil) {
         self.key = key
         self.instanceID = instanceID
         self.epoch = epoch
         self.work = work
+        self.turn = turn
     }
 }
 

@@ -7,6 +7,11 @@ struct ConductorMetrics: Sendable {
     let commandsSent = Counter(label: "cellwright_conductor_commands", dimensions: [("outcome", "sent")])
     let commandsFailed = Counter(label: "cellwright_conductor_commands", dimensions: [("outcome", "failed")])
     let commandsDropped = Counter(label: "cellwright_conductor_commands", dimensions: [("outcome", "dropped")])
+    let commandsFenced = Counter(label: "cellwright_conductor_commands", dimensions: [("outcome", "fenced")])
+    /// Sagas whose owner was silent.
+    let sagasTakenOver = Counter(label: "cellwright_conductor_sagas_taken_over")
+    /// Sagas that ended elsewhere or that another conductor took.
+    let sagasLost = Counter(label: "cellwright_conductor_sagas_lost")
     let sagasHeld = Gauge(label: "cellwright_conductor_sagas_held")
     let stepsTimedOut = Counter(label: "cellwright_conductor_steps_timed_out")
     private let applied = Counter(label: "cellwright_conductor_reports", dimensions: [("outcome", "applied")])

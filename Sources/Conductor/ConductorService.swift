@@ -50,7 +50,8 @@ package struct ConductorService: Service {
         let inbox = ReportInbox()
         let metrics = ConductorMetrics()
         let outlet = CommandOutlet(
-            bus: bus, ids: ids, sender: "conductor@\(cell)", timeout: settings.publishTimeout, metrics: metrics,
+            bus: bus, ids: ids, wallClock: wallClock, sender: "conductor@\(cell)", timeout: settings.publishTimeout,
+            metrics: metrics,
             logger: logger)
         var loop = ConductorLoop(
             cell: cell, lease: SagaLease(owner: name, duration: settings.leaseDuration), store: store, bus: bus,

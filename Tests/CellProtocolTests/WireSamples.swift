@@ -40,7 +40,7 @@ struct WireSample: Sendable {
     static let server = ServerID(identifier(1))
     private static let north = CellPath("/north") ?? .root
 
-    static let all: [WireSample] = requests + events + agents
+    static let all: [WireSample] = requests + events + agents + sagas
 
     private static let requests: [WireSample] =
         [

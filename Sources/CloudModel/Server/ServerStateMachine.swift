@@ -13,6 +13,8 @@ package enum ServerStateMachine {
         case actionFailed
         /// A hard reboot or start that left the guest unusable.
         case broke
+        /// What was being done, a delete too, can't go on by itself: neither done nor undone.
+        case gaveUp
         // seen by reconcilers
         case sawRunning, sawShutdown, sawCrashed
     }
@@ -62,6 +64,7 @@ package enum ServerStateMachine {
                 power: .running)
         case .actionFailed: state.task == .deleting ? nil : ServerState(vm: state.vm, task: nil, power: state.power)
         case .broke: state.task == .deleting ? nil : ServerState(vm: .error, task: nil, power: state.power)
+        case .gaveUp: ServerState(vm: .error, task: nil, power: state.power)
         case .deleted: state.task == .deleting ? ServerState(vm: .deleted, task: nil, power: .noState) : nil
         case .sawRunning: seen(state, .running)
         case .sawShutdown: seen(state, .shutdown)

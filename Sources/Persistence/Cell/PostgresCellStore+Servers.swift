@@ -5,7 +5,7 @@ import PostgresClient
 package import ServerLifecycle
 
 extension PostgresCellStore {
-    package func renew(_ lease: SagaLease, _ sagas: [SagaID]) async throws(CellStoreError) -> [SagaID: Bool] {
+    package func renew(_ lease: SagaLease, _ sagas: [SagaID: Int]) async throws(CellStoreError) -> [SagaID: Bool] {
         try await attempt {
             var statements: [Statement] = [
                 Self.withoutWaitingForDisk,
@@ -18,9 +18,11 @@ extension PostgresCellStore {
                 statements.append(
                     """
                     with mine as (
-                        select id from saga.sagas
-                        where id = any(\(sagas)) and lease_owner = \(lease.owner) and state = 'live'
-                        order by id for update
+                        select s.id from saga.sagas s
+                        join unnest(\(Array(sagas.keys)), \(Array(sagas.values))) as h (id, epoch)
+                            on h.id = s.id and h.epoch = s.lease_epoch
+                        where s.lease_owner = \(lease.owner) and s.state = 'live'
+                        order by s.id for update of s
                     )
                     update saga.sagas s
                     set lease_until = now() + \(lease.duration.timeInterval) * interval '1 second'
@@ -150,6 +152,40 @@ extension PostgresCellStore {
         }
     }
 
+    package func sagas(_ filter: SagaFilter) async throws(CellStoreError) -> [SagaRecord] {
+        let after = filter.after
+        return try await sagas(
+            """
+            select \(raw: CellRows.sagaColumns) from saga.sagas s
+            where s.state = any(\(filter.states.map(\.rawValue)))
+                and (\(filter.server)::uuid is null or s.instance_id = \(filter.server)::uuid)
+                and (\(filter.host?.text)::text is null or s.host = \(filter.host?.text)::text)
+                and (\(filter.createdBefore)::timestamptz is null or s.created_at < \(filter.createdBefore)::timestamptz)
+                and (\(after?.id)::uuid is null
+                    or (s.created_at, s.id) > (\(after?.createdAt)::timestamptz, \(after?.id)::uuid))
+            order by s.created_at, s.id limit \(filter.limit)
+            """)
+    }
+
+    package func sagas(_ ids: [SagaID]) async throws(CellStoreError) -> [SagaRecord] {
+        try await sagas("select \(raw: CellRows.sagaColumns) from saga.sagas s where s.id = any(\(ids))")
+    }
+
+    private func sagas(_ statement: Statement) async throws(CellStoreError) -> [SagaRecord] {
+        try await attempt {
+            try await pool.query(statement).map { row in
+                var record = try CellRows.head(of: row)
+                do {
+                    try CellRows.read(row, into: &record)
+                } catch {
+                    // One that can't be read, such as a newer program's, must not hide the others.
+                    record.logProblem = "\(error)"
+                }
+                return record
+            }
+        }
+    }
+
     package func pruneServers(endedBefore date: Date, limit: Int) async throws(CellStoreError) -> Int {
         try await attempt {
             // Sagas, logs and actions go with their server.
@@ -158,9 +194,9 @@ extension PostgresCellStore {
                 delete from cell.instances where id in (
                     select i.id from cell.instances i
                     where i.updated_at < \(date) and (i.is_deleted
-                        or (i.vm_state = 'error' and i.task_state is null and i.document -> 'launchedAt' is null
-                            and not exists (
-                                select from saga.sagas s where s.instance_id = i.id and s.state = 'live')))
+                        or (i.vm_state = 'error' and i.task_state is null and i.document -> 'launchedAt' is null))
+                        and not exists (
+                            select from saga.sagas s where s.instance_id = i.id and s.state in ('live', 'parked'))
                     order by i.updated_at limit \(limit) for update skip locked
                 )
                 """)

@@ -65,7 +65,7 @@ extension CellPlan {
     private func overdue(_ result: StepResult, _ saga: SagaRecord) -> ReportOutcome {
         switch saga.state {
         case .live, .succeeded, .parked: return .stale
-        case .failed, .cancelled: break
+        case .failed, .cancelled, .abandoned: break
         }
         guard saga.name == ServerSaga.boot.rawValue, result.key.step == "spawn", case .succeeded = result.outcome else {
             return .stale

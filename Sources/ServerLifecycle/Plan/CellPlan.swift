@@ -96,6 +96,8 @@ package struct CellPlan: Sendable {
         _ kind: ServerSaga, id: SagaID, on server: StoredServer, host: HostName, input: SagaInput,
         action: CellActionRecord
     ) {
+        var input = input
+        input.turn = server.instance.version
         let record = SagaRecord(
             id: id, name: kind.rawValue, version: kind.definition.version, serverID: server.instance.id, host: host,
             epoch: server.instance.epoch, input: input, createdAt: now)
