@@ -49,6 +49,8 @@ package enum AgentWork: Codable, Sendable, Equatable {
     /// Graceful for `graceSeconds`, then by force.
     case stop(graceSeconds: Int)
     case reboot(GuestSpecification, hard: Bool, graceSeconds: Int)
+    /// Take devices and addresses of ports away that no server here has. Sent only to agents that told of such ports.
+    case release(ports: [PortID])
 }
 
 /// A guest as its host must realise it.

@@ -16,6 +16,7 @@ struct ConductorLoop {
     let bus: any MessageBus
     let clock: any Clock<Duration>
     let wallClock: any WallClock
+    let ids: any IDSource
     let settings: ConductorSettings
     let inbox: ReportInbox
     let outlet: CommandOutlet
@@ -30,7 +31,8 @@ struct ConductorLoop {
 
     init(
         cell: CellPath, lease: SagaLease, store: any CellStore, bus: any MessageBus, clock: any Clock<Duration>,
-        wallClock: any WallClock, settings: ConductorSettings, inbox: ReportInbox, outlet: CommandOutlet,
+        wallClock: any WallClock, ids: any IDSource, settings: ConductorSettings, inbox: ReportInbox,
+        outlet: CommandOutlet,
         metrics: ConductorMetrics, logger: Logger
     ) {
         self.cell = cell
@@ -39,6 +41,7 @@ struct ConductorLoop {
         self.bus = bus
         self.clock = clock
         self.wallClock = wallClock
+        self.ids = ids
         self.settings = settings
         self.inbox = inbox
         self.outlet = outlet
@@ -151,19 +154,21 @@ struct ConductorLoop {
             }
         }
         let now = wallClock.now()
-        let reports = items.map { ($0.report, $0.hostKey) }
-        return try await store.transact(scope) { [lease] snapshot in
+        let reports = items.map { ($0.report, $0.hostKey, SagaID(ids.uuid())) }
+        let (outcomes, mended) = try await store.transact(scope) { [lease] snapshot in
             var plan = CellPlan(snapshot, now: now)
-            let outcomes = reports.map { report, hostKey -> ReportOutcome in
+            let outcomes = reports.map { report, hostKey, sagaID -> ReportOutcome in
                 switch report {
                 case .step(let result): return plan.take(result, from: hostKey, lease: lease)
                 case .lifecycle(let report):
-                    let isOwn = plan.see(report.guest, at: report.seenAt, from: hostKey)
+                    let isOwn = plan.see(report.guest, at: report.seenAt, from: hostKey, sagaID: sagaID)
                     return isOwn ? .applied(nil) : .foreign
                 }
             }
-            return CellDecision(plan.changes(), outcomes)
+            return CellDecision(plan.changes(), (outcomes, plan.mended))
         }
+        tell(mended)
+        return outcomes
     }
 
     private mutating func conclude(_ item: ReportInbox.Item, _ outcome: ReportOutcome) {

@@ -90,6 +90,14 @@ package final class NudgedStore: CellStore {
         try await store.actions(of: id, limit: limit)
     }
 
+    package func ports(_ digits: [String]) async throws(CellStoreError) -> [String: PlacedPort] {
+        try await store.ports(digits)
+    }
+
+    package func upkeep(before date: Date) async throws(CellStoreError) -> CellUpkeep {
+        try await store.upkeep(before: date)
+    }
+
     package func sagas(_ filter: SagaFilter) async throws(CellStoreError) -> [SagaRecord] {
         try await store.sagas(filter)
     }

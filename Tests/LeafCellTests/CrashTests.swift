@@ -98,6 +98,8 @@ final class DyingStore: CellStore {
     func actions(of id: ServerID, limit: Int) async throws(CellStoreError) -> [CellActionRecord] {
         try await base.actions(of: id, limit: limit)
     }
+    func ports(_ digits: [String]) async throws(CellStoreError) -> [String: PlacedPort] { try await base.ports(digits) }
+    func upkeep(before date: Date) async throws(CellStoreError) -> CellUpkeep { try await base.upkeep(before: date) }
     func sagas(_ filter: SagaFilter) async throws(CellStoreError) -> [SagaRecord] { try await base.sagas(filter) }
     func sagas(_ ids: [SagaID]) async throws(CellStoreError) -> [SagaRecord] { try await base.sagas(ids) }
     func pruneServers(endedBefore date: Date, limit: Int) async throws(CellStoreError) -> Int {

@@ -94,7 +94,8 @@ package enum ServerStateMachine {
         guard state.task == nil else { return nil }
         switch (state.vm, power) {
         case (.active, .shutdown), (.active, .crashed): return ServerState(vm: .stopped, task: nil, power: power)
-        case (.stopped, .running): return ServerState(vm: .active, task: nil, power: power)
+        // Its user has stopped it: what was started behind the cell's back is stopped again.
+        case (.stopped, .running): return ServerState(vm: .stopped, task: .poweringOff, power: power)
         case (.active, _), (.stopped, _), (.error, _): return ServerState(vm: state.vm, task: nil, power: power)
         case (.building, _), (.deleted, _): return nil
         }

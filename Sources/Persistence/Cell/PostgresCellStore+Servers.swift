@@ -112,34 +112,6 @@ extension PostgresCellStore {
     /// It never ran here; its parent has built it elsewhere or keeps it itself.
     private static let isFailedBuild = "vm_state = 'error' and document -> 'launchedAt' is null"
 
-    package func placed(on hosts: [HostName], or ids: [ServerID]) async throws(CellStoreError) -> [PlacedServer] {
-        try await attempt {
-            let rows = try await pool.query(
-                """
-                select id, host, vm_state, task_state, power_state, epoch, updated_at from cell.instances
-                where id = any(\(ids))
-                union
-                select id, host, vm_state, task_state, power_state, epoch, updated_at from cell.instances
-                where host = any(\(hosts.map(\.text))) and not is_deleted
-                """)
-            return try rows.map { row in
-                PlacedServer(
-                    id: try row.get("id"), host: try row.get("host", as: String?.self).map { HostName($0) },
-                    state: try Self.state(row), epoch: try row.get("epoch"), updatedAt: try row.get("updated_at"))
-            }
-        }
-    }
-
-    private static func state(_ row: Row) throws -> ServerState {
-        let vm: String = try row.get("vm_state")
-        let task: String? = try row.get("task_state")
-        let power: Int = try row.get("power_state")
-        guard let vmState = VMState(rawValue: vm), let powerState = PowerState(rawValue: power),
-            task == nil || task.flatMap({ TaskState(rawValue: $0) }) != nil
-        else { throw StoredValueError(what: "server state", value: "\(vm) \(task ?? "-") \(power)") }
-        return ServerState(vm: vmState, task: task.flatMap { TaskState(rawValue: $0) }, power: powerState)
-    }
-
     package func actions(of id: ServerID, limit: Int) async throws(CellStoreError) -> [CellActionRecord] {
         try await attempt {
             let rows = try await pool.query(

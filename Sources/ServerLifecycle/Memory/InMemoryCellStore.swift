@@ -235,21 +235,6 @@ extension InMemoryCellStore {
         }
     }
 
-    package func placed(on hosts: [HostName], or ids: [ServerID]) async throws(CellStoreError) -> [PlacedServer] {
-        let hosts = Set(hosts)
-        let ids = Set(ids)
-        return state.withLock { state in
-            state.servers.values.map(\.instance)
-                .filter { instance in
-                    ids.contains(instance.id)
-                        || (instance.state.vm != .deleted && instance.host.map(hosts.contains) == true)
-                }
-                .map {
-                    PlacedServer(id: $0.id, host: $0.host, state: $0.state, epoch: $0.epoch, updatedAt: $0.updatedAt)
-                }
-        }
-    }
-
     package func actions(of id: ServerID, limit: Int) async throws(CellStoreError) -> [CellActionRecord] {
         state.withLock { state in Array(state.actions.filter { $0.serverID == id }.reversed().prefix(limit)) }
     }

@@ -128,7 +128,7 @@ extension CellPlan {
                 BuildFailure(id: saga.serverID, epoch: saga.epoch, host: saga.host, reason: failure.reason)))
     }
 
-    private mutating func setFault(_ id: ServerID, _ failure: SagaFailure) {
+    mutating func setFault(_ id: ServerID, _ failure: SagaFailure) {
         change(id) { [now] in
             $0.fault = InstanceFault(message: failure.reason, details: failure.details, createdAt: now)
         }

@@ -1,5 +1,5 @@
 import CellProtocol
-import CloudModel
+package import CloudModel
 package import FoundationEssentials
 import SagaEngine
 
@@ -21,6 +21,8 @@ package struct CellPlan: Sendable {
     var sagaChanges: [SagaID: SagaChange] = [:]
     var newActions: [CellActionRecord] = []
     var events: [CellEvent] = []
+    /// What hosts' words put right.
+    package internal(set) var mended: [ServerID: ServerMending] = [:]
 
     package init(_ snapshot: CellSnapshot, now: Date) {
         self.snapshot = snapshot

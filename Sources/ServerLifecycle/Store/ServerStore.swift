@@ -41,6 +41,14 @@ package protocol ServerStore: Sendable {
     /// with what is. In no order.
     func placed(on hosts: [HostName], or ids: [ServerID]) async throws(CellStoreError) -> [PlacedServer]
 
+    /// Which of the ports that begin with these digits the cell knows, each with its newest server. It reads every server:
+    /// only for what a host can't explain.
+    func ports(_ digits: [String]) async throws(CellStoreError) -> [String: PlacedPort]
+
+    /// What a reconciler of the whole cell looks at.
+    /// - Parameter date: what changed since then is left to those who are at it.
+    func upkeep(before date: Date) async throws(CellStoreError) -> CellUpkeep
+
     /// The actions of one server, newest first, at most `limit`.
     func actions(of id: ServerID, limit: Int) async throws(CellStoreError) -> [CellActionRecord]
 
@@ -230,12 +238,28 @@ package struct PlacedServer: Sendable, Equatable {
     package var state: ServerState
     package var epoch: Int
     package var updatedAt: Date
+    /// It never ran here, its parent heard so, and no saga of it is live or parked.
+    package var isFailedBuild: Bool
 
-    package init(id: ServerID, host: HostName?, state: ServerState, epoch: Int, updatedAt: Date) {
+    package init(
+        id: ServerID, host: HostName?, state: ServerState, epoch: Int, updatedAt: Date, isFailedBuild: Bool = false
+    ) {
         self.id = id
         self.host = host
         self.state = state
         self.epoch = epoch
         self.updatedAt = updatedAt
+        self.isFailedBuild = isFailedBuild
+    }
+}
+
+/// A port with the server that it is, or was, of.
+package struct PlacedPort: Sendable, Equatable {
+    package var port: PortID
+    package var server: PlacedServer
+
+    package init(port: PortID, server: PlacedServer) {
+        self.port = port
+        self.server = server
     }
 }
