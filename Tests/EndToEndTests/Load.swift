@@ -148,7 +148,10 @@ final class Load: Sendable {
         try await until("all is as it was asked for", within: limit) {
             let statuses = try await statuses()
             let failed = wanted.filter { statuses[$0] == "ERROR" }
-            guard failed.isEmpty else { throw HarnessFailure("accepted and in ERROR: \(failed)") }
+            if let first = failed.first {
+                let fault = try await session.compute.get("/servers/\(first)")["server"]?["fault"] ?? .null
+                throw HarnessFailure("accepted and in ERROR: \(failed.count), such as \(first): \(fault.text)")
+            }
             return wanted.allSatisfy { statuses[$0] == "ACTIVE" } && unwanted.isDisjoint(with: statuses.keys)
         }
         try await expectNothingLeft(of: Array(unwanted), within: limit)

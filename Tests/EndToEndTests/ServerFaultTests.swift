@@ -112,6 +112,9 @@ struct ServerFaultTests {
             return saga.owner != nil && saga.log == 1
         }
         let owner = try await saga().owner
+        let ops = try #require(first.ops)
+        try await until("the first conductor has commanded", within: Self.limit) { try await commands(of: ops) >= 1 }
+        let commanded = try await commands(of: ops)
         kill(pid, SIGSTOP)
         let second = try SecondConductor(first, ready)
         defer { second.end() }
@@ -131,8 +134,9 @@ struct ServerFaultTests {
         try await ContinuousClock().sleep(for: .seconds(7))
         let later = try await saga()
         #expect(later.owner == taken.owner && later.epoch == taken.epoch && later.log == taken.log)
-        let lost = try await metric("cellwright_conductor_sagas_lost", of: try #require(first.ops))
+        let lost = try await metric("cellwright_conductor_sagas_lost_total", of: ops)
         #expect(lost == 1)
+        #expect(try await commands(of: ops) == commanded)
         print("thawed conductor: \(lost) saga lost, nothing written, nothing sent; \(sent) commands by its successor")
         for agent in agents { kill(agent, SIGCONT) }
         try await until("the server runs", within: Self.limit) { try await load.status(of: id) == "ACTIVE" }
@@ -143,7 +147,7 @@ struct ServerFaultTests {
     }
 
     private func commands(of ops: String) async throws -> Int {
-        try await metric("cellwright_conductor_commands{outcome=\"sent\"}", of: ops)
+        try await metric("cellwright_conductor_commands_total{outcome=\"sent\"}", of: ops)
     }
 
     /// The value of a counter; 0 while it has none.
