@@ -321,9 +321,9 @@ let package = Package(
         tests(
             "LeafCellTests",
             [
-                "Conductor", "Supervisor", "Persistence", "PostgresClient", "ServerLifecycle", "SagaEngine",
-                "CellProtocol", "CloudModel", "MessageBus", "RabbitMQTransport", "Primitives", "TestSupport", logging,
-                lifecycle,
+                "Conductor", "Supervisor", "ComputeAgent", "HypervisorDriver", "Persistence", "PostgresClient",
+                "ServerLifecycle", "SagaEngine", "CellProtocol", "CloudModel", "MessageBus", "RabbitMQTransport",
+                "Primitives", "TestSupport", logging, lifecycle,
             ]),
         tests("PostgresClientTests", ["PostgresClient", "Primitives", "TestSupport"]),
         tests(

@@ -28,11 +28,15 @@ package struct AgentCommand: Codable, Sendable, Equatable {
     /// Build attempt; the agent refuses one older than it has seen for this server.
     package var epoch: Int
     package var work: AgentWork
-    package init(key: StepKey, instanceID: ServerID, epoch: Int, work: AgentWork) {
+    /// Grows from one saga of a server to the next, so that a command that comes late undoes nothing of a newer one. Absent
+    /// in commands of no saga, and from earlier releases.
+    package var turn: Int64?
+    package init(key: StepKey, instanceID: ServerID, epoch: Int, work: AgentWork, turn: Int64? = nil) {
         self.key = key
         self.instanceID = instanceID
         self.epoch = epoch
         self.work = work
+        self.turn = turn
     }
 }
 
@@ -45,6 +49,8 @@ package enum AgentWork: Codable, Sendable, Equatable {
     /// Graceful for `graceSeconds`, then by force.
     case stop(graceSeconds: Int)
     case reboot(GuestSpecification, hard: Bool, graceSeconds: Int)
+    /// Take devices and addresses of ports away that no server here has. Sent only to agents that told of such ports.
+    case release(ports: [PortID])
 }
 
 /// A guest as its host must realise it.

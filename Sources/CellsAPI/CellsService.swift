@@ -32,7 +32,7 @@ package struct CellsDependencies: Sendable {
 
 /// The cells API, v1 at `/cells`: the tree that users never see, for administrators.
 ///
-/// It reads the root's database only, so a cell that is down is shown as fast as any other.
+/// It reads the root's database only, so a cell that is down is shown as fast as any other; but sagas are their cells' own.
 package struct CellsService: APIService {
     package let name = "cells"
     package let path = "/cells"
@@ -56,6 +56,10 @@ package struct CellsService: APIService {
         secured.get("hosts") { try await hosts.list(try CellsRequest($0, $1)) }
         secured.get("hosts/{name}") { try await hosts.show(try CellsRequest($0, $1)) }
         secured.put("hosts/{name}") { try await hosts.order(try CellsRequest($0, $1)) }
+        let sagas = SagaEndpoints(dependencies)
+        secured.get("sagas") { try await sagas.list(try CellsRequest($0, $1)) }
+        secured.get("sagas/{id}") { try await sagas.show(try CellsRequest($0, $1)) }
+        secured.put("sagas/{id}") { try await sagas.order(try CellsRequest($0, $1)) }
         secured.get("servers/{id}") { try await servers.show(try CellsRequest($0, $1)) }
     }
 
@@ -92,6 +96,14 @@ struct CellsRequest {
                 "Invalid input for query parameters: '\(item.name.prefix(100))' is not one of "
                     + (allowed.isEmpty ? "none" : allowed.joined(separator: ", ")))
         }
+    }
+
+    /// For a call to a cell in the administrator's name.
+    func cellContext(within limit: Duration, now: Date) -> CellCallContext {
+        let caller = Caller(
+            userID: auth.userID.text, projectID: auth.projectID?.text ?? "", roles: auth.roleNames)
+        return CellCallContext(
+            requestID: context.requestID, caller: caller, deadline: now.addingTimeInterval(limit / .seconds(1)))
     }
 
     func page() throws(APIFault) -> PageRequest { try PageRequest(query, maximum: Self.pageLimit) }

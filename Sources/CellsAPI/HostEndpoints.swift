@@ -45,7 +45,7 @@ struct HostEndpoints: Sendable {
         do throws(CellError) {
             let reply = try await dependencies.cells.send(
                 SetHostRequest(host: record.name, isEnabled: order.isOpen, reason: order.reason), to: record.cell,
-                context: context(request))
+                context: request.cellContext(within: dependencies.cellTimeout, now: dependencies.wallClock.now()))
             if case .notFound = reply { throw CellError.failed(record.cell, "it has no host \(record.name)") }
         } catch {
             guard !order.isOpen else {
@@ -66,16 +66,6 @@ struct HostEndpoints: Sendable {
             throw APIFault.notFound("Host \(name.text.prefix(255)) could not be found.")
         }
         return host
-    }
-
-    private func context(_ request: CellsRequest) -> CellCallContext {
-        let caller = Caller(
-            userID: request.auth.userID.text, projectID: request.auth.projectID?.text ?? "",
-            roles: request.auth.roleNames)
-        let seconds = dependencies.cellTimeout / .seconds(1)
-        return CellCallContext(
-            requestID: request.context.requestID, caller: caller,
-            deadline: dependencies.wallClock.now().addingTimeInterval(seconds))
     }
 
     private static func view(_ host: HostUsage) -> JSONValue {

@@ -21,7 +21,8 @@ package struct ComputeService: APIService {
             KeyPairEndpoints(dependencies), ServerEndpoints(dependencies, servers),
             ServerListEndpoints(dependencies), ServerActionEndpoints(dependencies, servers),
             ServerMetadataEndpoints(dependencies, servers), ServerNetworkEndpoints(dependencies, servers),
-            ServerDetailEndpoints(dependencies, servers), LimitEndpoints(dependencies), QuotaEndpoints(dependencies),
+            ServerDetailEndpoints(dependencies, servers), InstanceActionEndpoints(dependencies, servers),
+            LimitEndpoints(dependencies), QuotaEndpoints(dependencies),
             UsageEndpoints(dependencies), ServiceEndpoints(dependencies), HypervisorEndpoints(dependencies),
             ZoneEndpoints(dependencies), ExtensionEndpoints(), EmptyEndpoints(), GoneEndpoints(),
         ]

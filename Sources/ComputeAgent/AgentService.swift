@@ -40,26 +40,30 @@ package struct AgentService: Service {
         }
     }
 
-    private let identity: Identity
-    private let bus: any MessageBus
-    private let driver: any HypervisorDriver
+    let identity: Identity
+    let bus: any MessageBus
+    let driver: any HypervisorDriver
     private let worker: GuestWorker
     private let journal: StepJournal
-    private let inventory: @Sendable () async throws -> HostInventory
+    let inventory: @Sendable () async throws -> HostInventory
+    let holdings: @Sendable () async throws -> HostHoldings
     private let queues = InstanceQueues()
     private let spawns = Bulkhead(name: "spawns", limit: spawnLimit, waiting: prefetch)
     private let changes = Bulkhead(name: "changes", limit: changeLimit, waiting: prefetch)
     private let queries = Bulkhead(name: "queries", limit: queryLimit, waiting: prefetch)
-    private let clock: any Clock<Duration>
-    private let wallClock: any WallClock
+    let clock: any Clock<Duration>
+    let wallClock: any WallClock
     private let ids: any IDSource
-    private let logger: Logger
+    let logger: Logger
 
-    /// - Parameter inventory: measures the host; asked with every full heartbeat.
+    /// - Parameters:
+    ///   - inventory: measures the host; asked with every full heartbeat.
+    ///   - holdings: looks at what is here beside the guests; asked as often.
     package init(
         identity: Identity, bus: any MessageBus, driver: any HypervisorDriver, worker: GuestWorker,
         journal: StepJournal,
         inventory: @escaping @Sendable () async throws -> HostInventory,
+        holdings: @escaping @Sendable () async throws -> HostHoldings = { HostHoldings() },
         clock: any Clock<Duration>, wallClock: any WallClock, ids: any IDSource, logger: Logger
     ) {
         self.identity = identity
@@ -68,6 +72,7 @@ package struct AgentService: Service {
         self.worker = worker
         self.journal = journal
         self.inventory = inventory
+        self.holdings = holdings
         self.clock = clock
         self.wallClock = wallClock
         self.ids = ids
@@ -220,31 +225,6 @@ package struct AgentService: Service {
 
     // MARK: News
 
-    private func beat() async throws {
-        var count = 0
-        while !Task.isCancelled {
-            var isFull = count % Self.fullHeartbeatEvery == 0
-            var heartbeat = AgentHeartbeat(
-                host: identity.host, providerID: identity.providerID, availabilityZone: identity.availabilityZone,
-                sentAt: wallClock.now(), inventory: nil, guests: nil)
-            if isFull {
-                do {
-                    heartbeat.inventory = try await inventory()
-                    heartbeat.guests = try await driver.guests().map { GuestReport(id: $0.key, power: $0.value) }
-                } catch {
-                    logger.warning("the host can't be measured", metadata: ["error": "\(error)"])
-                    isFull = false
-                }
-            }
-            // A host whose hypervisor is away does not say that it lives: nothing could be done there.
-            if driver.isConnected, count > 0 || isFull {
-                let isSent = await publishOnce(heartbeat)
-                count = isSent || !isFull ? count + 1 : count
-            }
-            try await clock.sleep(for: Self.heartbeatInterval)
-        }
-    }
-
     private func watchGuests() async throws {
         for await change in driver.lifecycleEvents {
             let report = GuestLifecycleReport(
@@ -254,18 +234,6 @@ package struct AgentService: Service {
         }
         // The driver was closed: the process is ending, and the group's other parts end it.
         while !Task.isCancelled { try await clock.sleep(for: .seconds(3600)) }
-    }
-
-    private func publishOnce(_ heartbeat: AgentHeartbeat) async -> Bool {
-        do {
-            let envelope = try makeEnvelope(heartbeat, kind: AgentHeartbeat.kind, requestID: "-", idempotencyKey: nil)
-            let address = CellTopology.reportAddress(host: identity.host.text, kind: "heartbeat")
-            try await bus.publish(envelope, to: address, mandatory: false, timeout: Self.heartbeatInterval)
-            return true
-        } catch {
-            logger.debug("heartbeat was not sent", metadata: ["error": "\(error)"])
-            return false
-        }
     }
 
     private func report(
@@ -303,7 +271,7 @@ package struct AgentService: Service {
         return false
     }
 
-    private func makeEnvelope(
+    func makeEnvelope(
         _ message: some Encodable, kind: String, requestID: String, idempotencyKey: String?
     ) throws -> Envelope {
         Envelope(

@@ -15,8 +15,24 @@ package protocol GuestPreparation: Sendable {
     func resume() async throws(GuestFailure)
     /// Removes everything of the server from this host; success when nothing is here.
     func remove(_ id: ServerID) async throws(GuestFailure)
+    /// What is here of servers, whether they run or not, and of ports that no server here names.
+    func holdings() async throws(GuestFailure) -> HostHoldings
+    /// Takes devices and addresses of ports away that no server here names; the others stay.
+    func release(_ ports: [PortID]) async throws(GuestFailure)
     /// Free for guests' disks, GiB in whole.
     func diskGiB() async throws(GuestFailure) -> Int
+}
+
+/// What a host has of servers, apart from what its hypervisor says.
+package struct HostHoldings: Sendable, Equatable {
+    package var servers: Set<ServerID>
+    /// By their first ``AgentHoldings/portDigits`` hexadecimal digits.
+    package var strayPorts: Set<String>
+
+    package init(servers: Set<ServerID> = [], strayPorts: Set<String> = []) {
+        self.servers = servers
+        self.strayPorts = strayPorts
+    }
 }
 
 /// Why a guest can't be as asked.
@@ -56,6 +72,10 @@ package struct SimulatedGuestPreparation: GuestPreparation {
     package func resume() async throws(GuestFailure) {}
 
     package func remove(_: ServerID) async throws(GuestFailure) {}
+
+    package func holdings() async throws(GuestFailure) -> HostHoldings { HostHoldings() }
+
+    package func release(_: [PortID]) async throws(GuestFailure) {}
 
     package func diskGiB() async throws(GuestFailure) -> Int { capacityGiB }
 }

@@ -25,6 +25,7 @@ package struct GuestWorker: Sendable {
         case .start(let guest): try await start(guest)
         case .stop(let grace): try await stop(id, grace: .seconds(grace))
         case .reboot(let guest, let hard, let grace): try await reboot(guest, hard: hard, grace: .seconds(grace))
+        case .release(let ports): try await release(ports, of: id)
         }
     }
 
@@ -43,6 +44,11 @@ package struct GuestWorker: Sendable {
         }
         try await preparation.remove(id)
         return .noState
+    }
+
+    private func release(_ ports: [PortID], of id: ServerID) async throws(GuestFailure) -> PowerState {
+        try await preparation.release(ports)
+        return try await power(of: id) ?? .noState
     }
 
     private func start(_ guest: GuestSpecification) async throws(GuestFailure) -> PowerState {

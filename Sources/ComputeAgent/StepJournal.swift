@@ -21,6 +21,8 @@ package final class StepJournal: Sendable {
         /// The newest build attempt that came here.
         package var epoch: Int
         package var isDestroyed: Bool
+        /// The newest turn that was taken here: what belongs to an earlier one is over. Absent until one has a turn.
+        package var turn: Int64?
         package var steps: [Step]
     }
 
@@ -67,8 +69,9 @@ package final class StepJournal: Sendable {
             if let done = record.steps.last(where: { $0.key == command.key }) { return .repeated(done.outcome) }
             if command.epoch < record.epoch { return .stale }
             switch command.work {
-            case .destroy: return .perform
+            case .destroy, .release: return .perform
             case .spawn, .start, .stop, .reboot:
+                if let turn = command.turn, let newest = record.turn, turn < newest { return .stale }
                 return record.isDestroyed && command.epoch == record.epoch ? .stale : .perform
             }
         }
@@ -79,7 +82,8 @@ package final class StepJournal: Sendable {
         let record = records.withLock { records in
             var record = records[command.instanceID] ?? Record(epoch: command.epoch, isDestroyed: false, steps: [])
             record.epoch = max(record.epoch, command.epoch)
-            if case .succeeded = outcome { record.isDestroyed = command.work == .destroy }
+            if let turn = command.turn { record.turn = max(record.turn ?? turn, turn) }
+            if case .succeeded = outcome, !command.work.isRelease { record.isDestroyed = command.work == .destroy }
             record.steps.append(.init(key: command.key, outcome: outcome))
             record.steps.removeFirst(max(0, record.steps.count - Self.stepLimit))
             records[command.instanceID] = record
@@ -91,5 +95,12 @@ package final class StepJournal: Sendable {
         } catch {
             throw Failure(description: "the step journal can't be written: \(error)")
         }
+    }
+}
+
+extension AgentWork {
+    /// It changes nothing of the guest.
+    fileprivate var isRelease: Bool {
+        if case .release = self { true } else { false }
     }
 }

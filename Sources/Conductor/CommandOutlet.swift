@@ -20,10 +20,13 @@ struct CommandOutlet: Sendable {
         let command: AgentCommand
         let host: HostName
         let input: SagaInput
+        /// When somebody else may have taken the saga; nil for a command that is right whoever sends it.
+        var validUntil: Date?
     }
 
     private let bus: any MessageBus
     private let ids: any IDSource
+    private let wallClock: any WallClock
     private let sender: String
     private let timeout: Duration
     private let metrics: ConductorMetrics
@@ -32,11 +35,12 @@ struct CommandOutlet: Sendable {
     private let entrance: AsyncStream<Order>.Continuation
 
     init(
-        bus: any MessageBus, ids: any IDSource, sender: String, timeout: Duration, metrics: ConductorMetrics,
-        logger: Logger
+        bus: any MessageBus, ids: any IDSource, wallClock: any WallClock, sender: String, timeout: Duration,
+        metrics: ConductorMetrics, logger: Logger
     ) {
         self.bus = bus
         self.ids = ids
+        self.wallClock = wallClock
         self.sender = sender
         self.timeout = timeout
         self.metrics = metrics
@@ -68,6 +72,11 @@ struct CommandOutlet: Sendable {
             "server.id": "\(order.command.instanceID)", "host": "\(order.host)",
             "saga.step": "\(order.command.key)", "request.id": "\(order.input.requestID)",
         ]
+        if let validUntil = order.validUntil, validUntil <= wallClock.now() {
+            metrics.commandsFenced.increment()
+            logger.notice("command is not sent: its saga may be another conductor's", metadata: metadata)
+            return
+        }
         do {
             let envelope = Envelope(
                 messageID: ids.uuid(), idempotencyKey: order.command.key.description,

@@ -1,5 +1,6 @@
 import CellProtocol
 import CloudModel
+import CoreMetrics
 import FoundationEssentials
 import Logging
 import MessageBus
@@ -9,6 +10,8 @@ import ServerLifecycle
 extension ConductorLoop {
     /// Hosts whose guests are compared in one turn.
     static let comparisonLimit = 50
+    /// Things nobody knows that a line of the log names.
+    static let namedStrangers = 10
 
     /// Stores who spoke, notices who fell silent, and compares what hosts run with what they should.
     mutating func watchHosts(isSweep: Bool) async throws(CellStoreError) {
@@ -19,6 +22,7 @@ extension ConductorLoop {
             try await store(heartbeats, now: now)
             try await compare(heartbeats)
         }
+        for holdings in inbox.takeHoldings() { try await sort(holdings) }
         if isSweep, presence.isSilenceMeaningful(now: now, timeout: settings.hostTimeout) {
             try await silence(now: now)
         }
@@ -85,32 +89,81 @@ extension ConductorLoop {
     private func compareSome(_ heartbeats: ArraySlice<AgentHeartbeat>) async throws(CellStoreError) {
         let ids = heartbeats.flatMap { $0.guests ?? [] }.map(\.id)
         let placed = try await store.placed(on: heartbeats.map(\.host), or: ids)
-        var reports: [(guest: GuestReport, at: Date, hostKey: String)] = []
+        var reports: [GuestSighting] = []
         for heartbeat in heartbeats {
+            let guests = heartbeat.guests ?? []
             let comparison = GuestComparison(
-                host: heartbeat.host, guests: heartbeat.guests ?? [], sentAt: heartbeat.sentAt, placed: placed)
-            for command in comparison.leftovers {
-                logger.notice(
-                    "a leftover guest is removed",
-                    metadata: ["server.id": "\(command.instanceID)", "host": "\(heartbeat.host)"])
-                outlet.send(.init(command: command, host: heartbeat.host, input: SagaInput(requestID: "-")))
-            }
-            if comparison.unknown > 0 {
-                logger.warning(
-                    "guests that this cell does not know",
-                    metadata: ["host": "\(heartbeat.host)", "count": "\(comparison.unknown)"])
-            }
+                host: heartbeat.host, guests: guests, sentAt: heartbeat.sentAt, placed: placed)
             let key = CellTopology.hostKey(heartbeat.host.text)
-            reports += comparison.differences.map { ($0, heartbeat.sentAt, key) }
+            reports += comparison.differences.map {
+                GuestSighting(guest: $0, at: heartbeat.sentAt, hostKey: key, sagaID: SagaID(self.ids.uuid()))
+            }
+            remove(
+                LeftoverPlan(
+                    host: heartbeat.host, servers: guests.map(\.id), sentAt: heartbeat.sentAt, placed: placed),
+                from: heartbeat.host)
         }
         for start in stride(from: 0, to: reports.count, by: CellScope.limit) {
             let some = Array(reports[start..<min(start + CellScope.limit, reports.count)])
             let now = wallClock.now()
-            try await store.transact(CellScope(servers: some.map(\.guest.id))) { snapshot in
+            let mended = try await store.transact(CellScope(servers: some.map(\.guest.id))) { snapshot in
                 var plan = CellPlan(snapshot, now: now)
-                for report in some { _ = plan.see(report.guest, at: report.at, from: report.hostKey) }
-                return CellDecision(plan.changes(), ())
+                for report in some {
+                    _ = plan.see(report.guest, at: report.at, from: report.hostKey, sagaID: report.sagaID)
+                }
+                return CellDecision(plan.changes(), plan.mended)
             }
+            tell(mended)
         }
     }
+
+    /// Sorts what a host still has into what is dead, which goes, and what nobody knows, which stays.
+    private func sort(_ holdings: AgentHoldings) async throws(CellStoreError) {
+        let servers = Array(holdings.servers.prefix(AgentHoldings.limit))
+        let ports = Array(holdings.ports.prefix(AgentHoldings.limit))
+        var plan = LeftoverPlan(
+            host: holdings.host, servers: servers, sentAt: holdings.sentAt,
+            placed: try await store.placed(on: [], or: servers))
+        if !ports.isEmpty {
+            plan.add(
+                ports: ports, on: holdings.host, sentAt: holdings.sentAt, owners: try await store.ports(ports))
+        }
+        remove(plan, from: holdings.host)
+    }
+
+    private func remove(_ plan: LeftoverPlan, from host: HostName) {
+        for command in plan.removals {
+            metrics.leftoversRemoved.increment()
+            logger.notice(
+                "a leftover is removed",
+                metadata: ["server.id": "\(command.instanceID)", "host": "\(host)", "saga.step": "\(command.key)"])
+            outlet.send(.init(command: command, host: host, input: SagaInput(requestID: "-")))
+        }
+        guard !plan.unknownServers.isEmpty || !plan.unknownPorts.isEmpty else { return }
+        metrics.strangersLeft.increment(by: plan.unknownServers.count + plan.unknownPorts.count)
+        logger.warning(
+            "a host has what this cell has never heard of; it is left alone",
+            metadata: [
+                "host": "\(host)", "servers": "\(plan.unknownServers.prefix(Self.namedStrangers))",
+                "ports": "\(plan.unknownPorts.prefix(Self.namedStrangers))",
+                "count": "\(plan.unknownServers.count + plan.unknownPorts.count)",
+            ])
+    }
+
+    /// Says what hosts' words put right.
+    func tell(_ mended: [ServerID: ServerMending]) {
+        for (id, what) in mended {
+            metrics.count(what)
+            logger.notice("a server is put right", metadata: ["server.id": "\(id)", "what": "\(what.rawValue)"])
+        }
+    }
+}
+
+/// What a host said of one guest.
+private struct GuestSighting: Sendable {
+    let guest: GuestReport
+    let at: Date
+    let hostKey: String
+    /// For the stop of a guest that should not run.
+    let sagaID: SagaID
 }

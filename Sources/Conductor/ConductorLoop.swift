@@ -16,6 +16,7 @@ struct ConductorLoop {
     let bus: any MessageBus
     let clock: any Clock<Duration>
     let wallClock: any WallClock
+    let ids: any IDSource
     let settings: ConductorSettings
     let inbox: ReportInbox
     let outlet: CommandOutlet
@@ -30,7 +31,8 @@ struct ConductorLoop {
 
     init(
         cell: CellPath, lease: SagaLease, store: any CellStore, bus: any MessageBus, clock: any Clock<Duration>,
-        wallClock: any WallClock, settings: ConductorSettings, inbox: ReportInbox, outlet: CommandOutlet,
+        wallClock: any WallClock, ids: any IDSource, settings: ConductorSettings, inbox: ReportInbox,
+        outlet: CommandOutlet,
         metrics: ConductorMetrics, logger: Logger
     ) {
         self.cell = cell
@@ -39,6 +41,7 @@ struct ConductorLoop {
         self.bus = bus
         self.clock = clock
         self.wallClock = wallClock
+        self.ids = ids
         self.settings = settings
         self.inbox = inbox
         self.outlet = outlet
@@ -70,7 +73,8 @@ struct ConductorLoop {
         do throws(CellStoreError) {
             try await handle(&open)
             let now = wallClock.now()
-            let isSweep = now.timeIntervalSince(lastSweep) >= settings.sweepInterval.timeInterval
+            let isSweep =
+                now.timeIntervalSince(lastSweep) >= settings.sweepInterval.timeInterval || now >= held.validUntil
             if isFresh {
                 // What this conductor held before it crashed need not wait for its leases to end.
                 try await store.release(owner: lease.owner)
@@ -150,19 +154,21 @@ struct ConductorLoop {
             }
         }
         let now = wallClock.now()
-        let reports = items.map { ($0.report, $0.hostKey) }
-        return try await store.transact(scope) { [lease] snapshot in
+        let reports = items.map { ($0.report, $0.hostKey, SagaID(ids.uuid())) }
+        let (outcomes, mended) = try await store.transact(scope) { [lease] snapshot in
             var plan = CellPlan(snapshot, now: now)
-            let outcomes = reports.map { report, hostKey -> ReportOutcome in
+            let outcomes = reports.map { report, hostKey, sagaID -> ReportOutcome in
                 switch report {
                 case .step(let result): return plan.take(result, from: hostKey, lease: lease)
                 case .lifecycle(let report):
-                    let isOwn = plan.see(report.guest, at: report.seenAt, from: hostKey)
+                    let isOwn = plan.see(report.guest, at: report.seenAt, from: hostKey, sagaID: sagaID)
                     return isOwn ? .applied(nil) : .foreign
                 }
             }
-            return CellDecision(plan.changes(), outcomes)
+            return CellDecision(plan.changes(), (outcomes, plan.mended))
         }
+        tell(mended)
+        return outcomes
     }
 
     private mutating func conclude(_ item: ReportInbox.Item, _ outcome: ReportOutcome) {
@@ -206,10 +212,16 @@ struct ConductorLoop {
 
     // MARK: Sagas
 
+    /// A conductor that was frozen comes here before it does anything else, and learns what was taken from it.
     private mutating func renew() async throws(CellStoreError) {
-        let ids = held.ids
-        let kept = try await store.renew(lease, ids)
-        held.keep(kept, of: ids, now: wallClock.now())
+        let leases = held.leases
+        let validUntil = wallClock.now() + lease.duration.timeInterval
+        let kept = try await store.renew(lease, leases)
+        held.keep(kept, of: leases, validUntil: validUntil, now: wallClock.now())
+        if kept.count < leases.count {
+            metrics.sagasLost.increment(by: leases.count - kept.count)
+            logger.notice("sagas are no longer ours", metadata: ["count": "\(leases.count - kept.count)"])
+        }
         metrics.sagasHeld.record(held.count)
     }
 
@@ -219,15 +231,20 @@ struct ConductorLoop {
             let limit = min(settings.claimLimit, settings.heldLimit - held.count)
             guard limit > 0 else { return }
             let now = wallClock.now()
-            let (claimed, unreadable) = try await store.claim(lease, limit: limit) { snapshot in
+            let (claimed, unreadable, formerOwners) = try await store.claim(lease, limit: limit) { snapshot in
                 var plan = CellPlan(snapshot, now: now)
                 let outcomes = snapshot.sagas.values.sorted { ($0.createdAt, $0.id) < ($1.createdAt, $1.id) }.map {
                     plan.resume($0.id)
                 }
-                return CellDecision(plan.changes(), (outcomes, snapshot.unreadable))
+                return CellDecision(plan.changes(), (outcomes, snapshot.unreadable, snapshot.formerOwners))
             }
             for saga in unreadable {
                 logger.error("saga can't be read", metadata: ["saga.id": "\(saga.id)", "error": "\(saga.reason)"])
+            }
+            for (saga, owner) in formerOwners {
+                metrics.sagasTakenOver.increment()
+                logger.notice(
+                    "saga is taken over: its owner was silent", metadata: ["saga.id": "\(saga)", "owner": "\(owner)"])
             }
             for outcome in claimed {
                 switch outcome {
@@ -244,28 +261,33 @@ struct ConductorLoop {
     private mutating func watchTime() async throws(CellStoreError) {
         let now = wallClock.now()
         let due = held.due(at: now)
-        for pursuit in due.commands { outlet.send(.init(pursuit)) }
+        send(due)
         guard !due.events.isEmpty else { return }
         for start in stride(from: 0, to: due.events.count, by: CellScope.limit) {
             let events = Array(due.events[start..<min(start + CellScope.limit, due.events.count)])
             metrics.stepsTimedOut.increment(by: events.count)
             let outcomes = try await store.transact(CellScope(sagas: events.map(\.saga))) { [lease] snapshot in
                 var plan = CellPlan(snapshot, now: now)
-                let outcomes = events.map { plan.move($0.saga, by: $0.event, ownership: .taken(lease)) }
+                let outcomes = events.map {
+                    plan.move($0.saga, by: $0.event, ownership: .taken(lease), onlyUnder: $0.leaseEpoch)
+                }
                 return CellDecision(plan.changes(), outcomes)
             }
-            for ((saga, event), outcome) in zip(events, outcomes) {
-                logger.notice("a step takes too long", metadata: ["saga.id": "\(saga)", "event": "\(event)"])
-                if case .success(let pursuit?) = outcome { held.hold(pursuit) } else { held.drop(saga) }
+            for (event, outcome) in zip(events, outcomes) {
+                logger.notice(
+                    "a step takes too long", metadata: ["saga.id": "\(event.saga)", "event": "\(event.event)"])
+                if case .success(let pursuit?) = outcome { held.hold(pursuit) } else { held.drop(event.saga) }
             }
         }
     }
 
-    private mutating func send(now: Date) {
-        for pursuit in held.due(at: now).commands { outlet.send(.init(pursuit)) }
-    }
-}
+    private mutating func send(now: Date) { send(held.due(at: now)) }
 
-extension CommandOutlet.Order {
-    init(_ pursuit: Pursuit) { self.init(command: pursuit.command, host: pursuit.host, input: pursuit.input) }
+    private func send(_ due: HeldSagas.Due) {
+        for pursuit in due.commands {
+            outlet.send(
+                .init(
+                    command: pursuit.command, host: pursuit.host, input: pursuit.input, validUntil: held.validUntil))
+        }
+    }
 }

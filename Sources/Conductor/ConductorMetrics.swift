@@ -7,7 +7,15 @@ struct ConductorMetrics: Sendable {
     let commandsSent = Counter(label: "cellwright_conductor_commands", dimensions: [("outcome", "sent")])
     let commandsFailed = Counter(label: "cellwright_conductor_commands", dimensions: [("outcome", "failed")])
     let commandsDropped = Counter(label: "cellwright_conductor_commands", dimensions: [("outcome", "dropped")])
+    let commandsFenced = Counter(label: "cellwright_conductor_commands", dimensions: [("outcome", "fenced")])
+    /// Sagas whose owner was silent.
+    let sagasTakenOver = Counter(label: "cellwright_conductor_sagas_taken_over")
+    /// Sagas that ended elsewhere or that another conductor took.
+    let sagasLost = Counter(label: "cellwright_conductor_sagas_lost")
     let sagasHeld = Gauge(label: "cellwright_conductor_sagas_held")
+    let leftoversRemoved = Counter(label: "cellwright_reconciled", dimensions: [("what", "leftover-removed")])
+    /// Told anew with every full look at a host.
+    let strangersLeft = Counter(label: "cellwright_reconciled", dimensions: [("what", "stranger-left-alone")])
     let stepsTimedOut = Counter(label: "cellwright_conductor_steps_timed_out")
     private let applied = Counter(label: "cellwright_conductor_reports", dimensions: [("outcome", "applied")])
     private let stale = Counter(label: "cellwright_conductor_reports", dimensions: [("outcome", "stale")])
@@ -49,6 +57,10 @@ struct ConductorMetrics: Sendable {
         Counter(label: "cellwright_saga_steps", dimensions: dimensions).increment()
         guard let seconds else { return }
         Timer(label: "cellwright_saga_step", dimensions: dimensions).recordSeconds(seconds)
+    }
+
+    func count(_ mending: ServerMending) {
+        Counter(label: "cellwright_reconciled", dimensions: [("what", mending.rawValue)]).increment()
     }
 
     func countForeign() { foreign.increment() }

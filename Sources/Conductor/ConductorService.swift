@@ -50,11 +50,13 @@ package struct ConductorService: Service {
         let inbox = ReportInbox()
         let metrics = ConductorMetrics()
         let outlet = CommandOutlet(
-            bus: bus, ids: ids, sender: "conductor@\(cell)", timeout: settings.publishTimeout, metrics: metrics,
+            bus: bus, ids: ids, wallClock: wallClock, sender: "conductor@\(cell)", timeout: settings.publishTimeout,
+            metrics: metrics,
             logger: logger)
         var loop = ConductorLoop(
             cell: cell, lease: SagaLease(owner: name, duration: settings.leaseDuration), store: store, bus: bus,
-            clock: clock, wallClock: wallClock, settings: settings, inbox: inbox, outlet: outlet, metrics: metrics,
+            clock: clock, wallClock: wallClock, ids: ids, settings: settings, inbox: inbox, outlet: outlet,
+            metrics: metrics,
             logger: logger)
         logger.notice("conductor starts", metadata: ["conductor": "\(name)"])
         await withGracefulShutdownHandler {
@@ -107,6 +109,13 @@ package struct ConductorService: Service {
 
     // MARK: Reports
 
+    private func isOwn(_ host: HostName, of hostKey: String, _ metrics: ConductorMetrics) -> Bool {
+        if CellTopology.hostKey(host.text) == hostKey { return true }
+        metrics.countForeign()
+        logger.warning("host speaks for another", metadata: ["host": "\(hostKey)", "of": "\(host)"])
+        return false
+    }
+
     private func take(
         _ delivery: BusDelivery, _ inbox: ReportInbox, _ gate: ReportGate, _ metrics: ConductorMetrics
     ) async -> Disposition {
@@ -143,13 +152,13 @@ package struct ConductorService: Service {
                 return await inbox.deliver(.lifecycle(report), from: hostKey, requestID: envelope.requestID)
             case AgentHeartbeat.kind:
                 let heartbeat = try JSONDecoder().decode(AgentHeartbeat.self, from: envelope.body)
-                guard CellTopology.hostKey(heartbeat.host.text) == hostKey else {
-                    metrics.countForeign()
-                    logger.warning(
-                        "host speaks for another", metadata: ["host": "\(hostKey)", "of": "\(heartbeat.host)"])
-                    return .reject
-                }
+                guard isOwn(heartbeat.host, of: hostKey, metrics) else { return .reject }
                 inbox.note(heartbeat)
+                return .acknowledge
+            case AgentHoldings.kind:
+                let holdings = try JSONDecoder().decode(AgentHoldings.self, from: envelope.body)
+                guard isOwn(holdings.host, of: hostKey, metrics) else { return .reject }
+                inbox.note(holdings)
                 return .acknowledge
             default:
                 logger.warning("unknown report", metadata: ["bus.kind": "\(envelope.kind)"])

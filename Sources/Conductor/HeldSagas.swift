@@ -8,7 +8,14 @@ import ServerLifecycle
 struct HeldSagas {
     struct Due {
         var commands: [Pursuit] = []
-        var events: [(saga: SagaID, event: SagaEvent)] = []
+        var events: [Event] = []
+    }
+
+    struct Event {
+        var saga: SagaID
+        /// Under which it is held: when somebody else has taken it since, the event is none.
+        var leaseEpoch: Int
+        var event: SagaEvent
     }
 
     private struct Held {
@@ -17,11 +24,17 @@ struct HeldSagas {
         var sends = 0
         /// Nothing is sent to a host that is down; it would only fill its queue.
         var isHostUp = true
+
+        func event(_ event: SagaEvent) -> Event {
+            Event(saga: pursuit.saga, leaseEpoch: pursuit.leaseEpoch, event: event)
+        }
     }
 
     private let firstRepeat: TimeInterval
     private let repeatCap: TimeInterval
     private var held: [SagaID: Held] = [:]
+    /// Nothing is done for sagas that somebody else may have taken meanwhile: leases were kept until then, by this clock.
+    private(set) var validUntil = Date.distantPast
 
     init(firstRepeat: Duration, repeatCap: Duration) {
         self.firstRepeat = firstRepeat.timeInterval
@@ -29,7 +42,8 @@ struct HeldSagas {
     }
 
     var count: Int { held.count }
-    var ids: [SagaID] { Array(held.keys) }
+    /// What is held, and under which lease.
+    var leases: [SagaID: Int] { held.mapValues(\.pursuit.leaseEpoch) }
 
     /// Seconds since the attempt was to begin; nil when another conductor drove it.
     func age(of key: StepKey, now: Date) -> TimeInterval? {
@@ -45,8 +59,10 @@ struct HeldSagas {
     mutating func drop(_ id: SagaID) { held[id] = nil }
 
     /// Takes the answer of a renewal: keeps these of `asked`, lets go of the rest, and notes which hosts are up.
-    mutating func keep(_ kept: [SagaID: Bool], of asked: [SagaID], now: Date) {
-        for id in asked {
+    /// - Parameter validUntil: when the leases end by this clock, counted from before the renewal was asked for.
+    mutating func keep(_ kept: [SagaID: Bool], of asked: [SagaID: Int], validUntil: Date, now: Date) {
+        self.validUntil = validUntil
+        for id in asked.keys {
             guard let isHostUp = kept[id] else {
                 held[id] = nil
                 continue
@@ -71,15 +87,16 @@ struct HeldSagas {
     /// What must be sent or has run out. Commands count as sent now; an event is given until the saga moves.
     mutating func due(at now: Date) -> Due {
         var due = Due()
+        guard now < validUntil else { return due }
         for (id, saga) in held {
             let key = saga.pursuit.command.key
             if let deadline = saga.pursuit.deadline, deadline <= now {
-                due.events.append((id, .timedOut(step: key.step, generation: key.generation)))
+                due.events.append(saga.event(.timedOut(step: key.step, generation: key.generation)))
                 continue
             }
             if let patienceEnds = saga.pursuit.patienceEnds, patienceEnds <= now {
                 let step = CellPlan.stepName(of: key)
-                due.events.append((id, .undoOverdue(step: step, generation: key.generation)))
+                due.events.append(saga.event(.undoOverdue(step: step, generation: key.generation)))
             }
             guard saga.nextSend <= now, saga.isHostUp else { continue }
             let wait = min(firstRepeat * Double(1 << min(saga.sends, 10)), repeatCap)

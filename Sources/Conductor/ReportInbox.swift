@@ -34,6 +34,7 @@ final class ReportInbox: Sendable {
     private struct State {
         var items: [Item] = []
         var heartbeats: [HostName: AgentHeartbeat] = [:]
+        var holdings: [HostName: AgentHoldings] = [:]
         var isNudged = false
         var isTick = false
         var isStopping = false
@@ -78,6 +79,18 @@ final class ReportInbox: Sendable {
         state.withLock { state in
             defer { state.heartbeats = [:] }
             return state.heartbeats.values.sorted { $0.host < $1.host }
+        }
+    }
+
+    /// Notes what a host still has; only the newest word of each counts.
+    func note(_ holdings: AgentHoldings) {
+        state.withLock { $0.holdings[holdings.host] = holdings }
+    }
+
+    func takeHoldings() -> [AgentHoldings] {
+        state.withLock { state in
+            defer { state.holdings = [:] }
+            return state.holdings.values.sorted { $0.host < $1.host }
         }
     }
 

@@ -55,7 +55,9 @@ package struct SagaUndo: Sendable, Equatable {
 package enum SagaRetry: Sendable, Equatable {
     /// So many attempts in all, as long as the failure is not permanent.
     case atMost(Int)
-    /// Again and again, whatever the failure says: it has to succeed some day.
+    /// So many attempts in all, whatever the failure says: nobody else can do what must be done.
+    case insisting(Int)
+    /// Again and again, whatever the failure says: only of older versions, because nobody is told.
     case untilDone
 
     package static let once = SagaRetry.atMost(1)
@@ -63,6 +65,7 @@ package enum SagaRetry: Sendable, Equatable {
     func allows(after tries: Int, _ failure: SagaFailure) -> Bool {
         switch self {
         case .atMost(let limit): !failure.isPermanent && tries < limit
+        case .insisting(let limit): tries < limit
         case .untilDone: true
         }
     }

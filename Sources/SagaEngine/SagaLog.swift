@@ -16,6 +16,10 @@ package enum SagaLogEntry: Codable, Sendable, Equatable {
     case cancelled
     /// The failure was told before the undo had ended, because the undo took longer than its patience.
     case announced
+    /// An operator has it go on from where it was parked, with all its attempts anew.
+    case retried
+    /// An operator gave it up: it is neither done nor undone, and nobody will.
+    case abandoned(reason: String?)
 }
 
 /// Why a step, or a saga, failed.
@@ -47,6 +51,8 @@ package enum SagaOutcome: Codable, Sendable, Equatable {
     case cancelled
     /// Neither done nor undone: an operator must look.
     case parked(SagaFailure)
+    /// As ``parked(_:)``, and an operator looked and gave it up.
+    case abandoned
 }
 
 package enum SagaEvent: Sendable, Equatable {
@@ -60,6 +66,10 @@ package enum SagaEvent: Sendable, Equatable {
     case cancel
     /// The undo has taken longer than its patience.
     case undoOverdue(step: String, generation: Int)
+    /// An operator has a parked saga go on.
+    case retry
+    /// An operator gives up a saga that has not ended, or is parked.
+    case abandon(reason: String?)
 }
 
 /// What the owner must do, in this order: all `log` entries durable, in one transaction, before anything else is done.
@@ -93,6 +103,8 @@ package enum SagaRefusal: Error, Sendable, Equatable {
     case ended
     /// Can't be cancelled any more.
     case pastPointOfNoReturn
+    /// It goes on by itself: there is nothing to retry.
+    case notParked
 }
 
 /// The log does not fit the definition: it was written by another version, or damaged.

@@ -5,6 +5,7 @@ package import Primitives
 ///     ready ─started→ running ─succeeded→ ready (next step) … → ended(succeeded)
 ///                     running ─failed→ retrying ─started→ running
 ///                     running ─failed, cancelled→ unwinding ─undoStarted→ undoing ─undoFinished→ … → ended
+///                     running, undoing ─failed for good→ parked ─retried→ retrying, retryingUndo
 ///
 /// State changes only by log entries, so replaying the log after a crash gives the same machine; ``SagaEvent/resume``
 /// then repeats what the last entry promised, with the same generation.
@@ -14,6 +15,9 @@ package struct SagaMachine: Sendable, Equatable {
         package let step: Int
         package let generation: Int
         package let tries: Int
+
+        /// As if none of its attempts had been made yet.
+        fileprivate var again: Attempt { Attempt(step: step, generation: generation, tries: 0) }
     }
 
     package enum Phase: Sendable, Equatable {
@@ -26,7 +30,17 @@ package struct SagaMachine: Sendable, Equatable {
         case unwinding(step: Int, SagaOutcome)
         case undoing(Attempt, SagaOutcome)
         case retryingUndo(Attempt, SagaOutcome)
+        /// Neither done nor undone, until an operator decides.
+        case parked(Stand, SagaFailure)
         case ended(SagaOutcome)
+    }
+
+    /// Where a saga stood when it was parked.
+    package enum Stand: Sendable, Equatable {
+        /// The last attempt of a step past the point of no return failed.
+        case running(Attempt)
+        /// The last attempt of an undo failed; the outcome is what the undo was for.
+        case undoing(Attempt, SagaOutcome)
     }
 
     package let definition: SagaDefinition
@@ -53,9 +67,11 @@ package struct SagaMachine: Sendable, Equatable {
     package mutating func handle(_ event: SagaEvent) throws(SagaRefusal) -> [SagaAction] {
         var next = self
         var actions: [SagaAction] = []
-        if let entry = try next.entry(for: event) { next.record(entry, &actions) }
+        if let entry = try next.entry(for: event) {
+            next.record(entry, &actions)
+            if entry == .announced, let failure = next.announcement { actions.append(.announce(failure)) }
+        }
         while let entry = next.promise { next.record(entry, &actions) }
-        if next.isAnnounced != isAnnounced, let failure = next.announcement { actions.append(.announce(failure)) }
         if event == .resume || next.current != current, let command = next.command { actions.append(command) }
         self = next
         return actions
@@ -66,12 +82,16 @@ package struct SagaMachine: Sendable, Equatable {
         switch phase {
         case .running(let attempt): (named(attempt), false)
         case .undoing(let attempt, _): (named(attempt), true)
-        case .ready, .retrying, .unwinding, .retryingUndo, .ended: nil
+        case .ready, .retrying, .unwinding, .retryingUndo, .parked, .ended: nil
         }
     }
 
     package var outcome: SagaOutcome? {
-        if case .ended(let outcome) = phase { outcome } else { nil }
+        switch phase {
+        case .ended(let outcome): outcome
+        case .parked(_, let failure): .parked(failure)
+        case .ready, .running, .retrying, .unwinding, .undoing, .retryingUndo: nil
+        }
     }
 
     /// Whether a step past the point of no return has been started.
@@ -79,7 +99,7 @@ package struct SagaMachine: Sendable, Equatable {
         switch phase {
         case .ready(let step): hasPointOfNoReturn(before: step)
         case .running(let attempt), .retrying(let attempt): hasPointOfNoReturn(before: attempt.step + 1)
-        case .unwinding, .undoing, .retryingUndo, .ended: false
+        case .unwinding, .undoing, .retryingUndo, .parked, .ended: false
         }
     }
 
@@ -110,6 +130,12 @@ package struct SagaMachine: Sendable, Equatable {
             if outcome != nil { throw .ended }
             if isCommitted { throw .pastPointOfNoReturn }
             return isCancelled ? nil : .cancelled
+        case .retry:
+            if case .parked = phase { return .retried }
+            throw outcome == nil ? .notParked : .ended
+        case .abandon(let reason):
+            if case .ended = phase { throw .ended }
+            return .abandoned(reason: reason)
         }
     }
 
@@ -128,7 +154,7 @@ package struct SagaMachine: Sendable, Equatable {
     private var isCancelled: Bool {
         switch phase {
         case .unwinding(_, .cancelled), .undoing(_, .cancelled), .retryingUndo(_, .cancelled): true
-        case .ready, .running, .retrying, .unwinding, .undoing, .retryingUndo, .ended: false
+        case .ready, .running, .retrying, .unwinding, .undoing, .retryingUndo, .parked, .ended: false
         }
     }
 
@@ -141,7 +167,7 @@ package struct SagaMachine: Sendable, Equatable {
         case .unwinding(let step, _): .undoStarted(step: definition.steps[step].name, generation: generation + 1)
         case .retryingUndo(let attempt, _):
             .undoStarted(step: definition.steps[attempt.step].name, generation: generation + 1)
-        case .running, .undoing, .ended: nil
+        case .running, .undoing, .parked, .ended: nil
         }
     }
 
@@ -150,13 +176,18 @@ package struct SagaMachine: Sendable, Equatable {
         case .running(let attempt): .run(named(attempt))
         case .undoing(let attempt, _): .undo(named(attempt))
         case .ended(let outcome): .finish(outcome)
+        case .parked(_, let failure): .finish(.parked(failure))
         case .ready, .retrying, .unwinding, .retryingUndo: nil
         }
     }
 
     /// What makes a command new: a cancel that meets a running undo changes its outcome and not the attempt.
     private var current: Int {
-        outcome == nil ? (pending?.attempt.generation ?? 0) : .max
+        switch phase {
+        case .ended: .max
+        case .parked: .max - 1
+        case .ready, .running, .retrying, .unwinding, .undoing, .retryingUndo: pending?.attempt.generation ?? 0
+        }
     }
 
     // MARK: What an entry does
@@ -192,10 +223,26 @@ package struct SagaMachine: Sendable, Equatable {
             else { return false }
             phase =
                 undo.retry.allows(after: attempt.tries, failure)
-                ? .retryingUndo(attempt, outcome) : .ended(.parked(failure))
+                ? .retryingUndo(attempt, outcome) : .parked(.undoing(attempt, outcome), failure)
         case .announced:
             guard announcement != nil, !isAnnounced else { return false }
             isAnnounced = true
+        case .retried: return takeUp()
+        case .abandoned:
+            if case .ended = phase { return false }
+            phase = .ended(.abandoned)
+        }
+        return true
+    }
+
+    /// Goes on where it was parked. That it failed was told when it parked.
+    private mutating func takeUp() -> Bool {
+        guard case .parked(let stand, _) = phase else { return false }
+        switch stand {
+        case .running(let last): phase = .retrying(last.again)
+        case .undoing(let last, let outcome):
+            phase = .retryingUndo(last.again, outcome)
+            if case .failed = outcome { isAnnounced = true }
         }
         return true
     }
@@ -207,7 +254,7 @@ package struct SagaMachine: Sendable, Equatable {
             phase = .running(Attempt(step: step, generation: generation, tries: 1))
         case .retrying(let last) where definition.steps[last.step].name == name:
             phase = .running(Attempt(step: last.step, generation: generation, tries: last.tries + 1))
-        case .ready, .retrying, .running, .unwinding, .undoing, .retryingUndo, .ended: return false
+        case .ready, .retrying, .running, .unwinding, .undoing, .retryingUndo, .parked, .ended: return false
         }
         self.generation = generation
         return true
@@ -220,7 +267,7 @@ package struct SagaMachine: Sendable, Equatable {
             phase = .undoing(Attempt(step: step, generation: generation, tries: 1), outcome)
         case .retryingUndo(let last, let outcome) where definition.steps[last.step].name == name:
             phase = .undoing(Attempt(step: last.step, generation: generation, tries: last.tries + 1), outcome)
-        case .ready, .retrying, .running, .unwinding, .undoing, .retryingUndo, .ended: return false
+        case .ready, .retrying, .running, .unwinding, .undoing, .retryingUndo, .parked, .ended: return false
         }
         self.generation = generation
         return true
@@ -234,14 +281,14 @@ package struct SagaMachine: Sendable, Equatable {
         case .unwinding(let step, _): phase = .unwinding(step: step, .cancelled)
         case .undoing(let attempt, _): phase = .undoing(attempt, .cancelled)
         case .retryingUndo(let attempt, _): phase = .retryingUndo(attempt, .cancelled)
-        case .ended: return false
+        case .parked, .ended: return false
         }
         return true
     }
 
     private func after(_ attempt: Attempt, _ failure: SagaFailure) -> Phase {
         if definition.steps[attempt.step].retry.allows(after: attempt.tries, failure) { return .retrying(attempt) }
-        if hasPointOfNoReturn(before: attempt.step + 1) { return .ended(.parked(failure)) }
+        if hasPointOfNoReturn(before: attempt.step + 1) { return .parked(.running(attempt), failure) }
         return unwound(from: attempt.step, .failed(failure))
     }
 

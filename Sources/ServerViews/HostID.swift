@@ -1,8 +1,8 @@
-import CloudModel
+package import CloudModel
 
 /// The API's `hostId`: SHA-224 of project and host, so that a user sees which servers share a host, not which host.
-enum HostID {
-    static func text(project: ProjectID, host: HostName?) -> String {
+package enum HostID {
+    package static func text(project: ProjectID, host: HostName?) -> String {
         guard let host else { return "" }
         return hexadecimal(SHA224.digest(Array((project.text + host.text).utf8)))
     }

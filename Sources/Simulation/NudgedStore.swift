@@ -67,7 +67,7 @@ package final class NudgedStore: CellStore {
     // MARK: As they are
 
     package func renew(
-        _ lease: SagaLease, _ sagas: [SagaID]
+        _ lease: SagaLease, _ sagas: [SagaID: Int]
     ) async throws(CellStoreError) -> [SagaID: Bool] { try await store.renew(lease, sagas) }
 
     package func servers(_ ids: [ServerID]) async throws(CellStoreError) -> [LocatedServer] {
@@ -89,6 +89,20 @@ package final class NudgedStore: CellStore {
     package func actions(of id: ServerID, limit: Int) async throws(CellStoreError) -> [CellActionRecord] {
         try await store.actions(of: id, limit: limit)
     }
+
+    package func ports(_ digits: [String]) async throws(CellStoreError) -> [String: PlacedPort] {
+        try await store.ports(digits)
+    }
+
+    package func upkeep(before date: Date) async throws(CellStoreError) -> CellUpkeep {
+        try await store.upkeep(before: date)
+    }
+
+    package func sagas(_ filter: SagaFilter) async throws(CellStoreError) -> [SagaRecord] {
+        try await store.sagas(filter)
+    }
+
+    package func sagas(_ ids: [SagaID]) async throws(CellStoreError) -> [SagaRecord] { try await store.sagas(ids) }
 
     package func pruneServers(endedBefore date: Date, limit: Int) async throws(CellStoreError) -> Int {
         try await store.pruneServers(endedBefore: date, limit: limit)

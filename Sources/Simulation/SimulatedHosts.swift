@@ -194,7 +194,7 @@ package final class SimulatedHosts: Sendable {
             switch command.work {
             case .spawn, .start, .reboot: .running
             case .stop: .shutdown
-            case .destroy: .noState
+            case .destroy, .release: .noState
             }
         guests.withLock { $0[host, default: [:]][command.instanceID] = command.work == .destroy ? nil : power }
         return power

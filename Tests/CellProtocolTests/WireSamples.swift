@@ -40,7 +40,7 @@ struct WireSample: Sendable {
     static let server = ServerID(identifier(1))
     private static let north = CellPath("/north") ?? .root
 
-    static let all: [WireSample] = requests + events + agents
+    static let all: [WireSample] = requests + events + agents + sagas
 
     private static let requests: [WireSample] =
         [
@@ -92,6 +92,9 @@ struct WireSample: Sendable {
                 AgentHeartbeat(
                     host: "n1", providerID: ProviderID(identifier(6)), availabilityZone: "north", sentAt: date,
                     inventory: host.inventory, guests: [guest])),
+            WireSample(
+                AgentHoldings.kind,
+                AgentHoldings(host: "n1", sentAt: date, servers: [server], ports: ["0123456789a"])),
             WireSample(GuestLifecycleReport.kind, GuestLifecycleReport(guest: guest, seenAt: date)),
             WireSample(
                 AgentQuery.kind,
@@ -227,7 +230,7 @@ extension WireSample {
         let guest = GuestSpecification(build)
         return [
             .spawn(guest), .destroy, .start(guest), .stop(graceSeconds: 60),
-            .reboot(guest, hard: true, graceSeconds: 60),
+            .reboot(guest, hard: true, graceSeconds: 60), .release(ports: [interface.portID]),
         ]
     }()
     private static func name(of work: AgentWork) -> String {
@@ -237,6 +240,7 @@ extension WireSample {
         case .start: "start"
         case .stop: "stop"
         case .reboot: "reboot"
+        case .release: "release"
         }
     }
 

@@ -19,6 +19,8 @@ import Testing
     @Test(arguments: [
         ("GET", "cells"), ("GET", "cells/north"), ("PUT", "cells/north"), ("DELETE", "cells/north"), ("GET", "hosts"),
         ("GET", "hosts/n1"), ("PUT", "hosts/n1"), ("GET", "servers/11111111-1111-4111-8111-111111111111"),
+        ("GET", "sagas"), ("GET", "sagas/11111111-1111-4111-8111-111111111111"),
+        ("PUT", "sagas/11111111-1111-4111-8111-111111111111"),
     ])
     func onlyAdministratorsMay(method: String, path: String) async throws {
         let bench = CellsBench()

@@ -17,6 +17,7 @@ struct ComputeBench {
     let cloud: InMemoryCloud
     let images = FixedImages()
     let flavors: InMemoryFlavorStore
+    let actions = InMemoryInstanceActionStore()
     let api: APIConversation
     let networkID: String
 
@@ -53,7 +54,7 @@ struct ComputeBench {
                     ComputeDependencies(
                         directory: cloud, acceptance: cloud, cells: cloud, hosts: cloud, flavors: flavors,
                         keyPairs: InMemoryKeyPairStore(), quotas: InMemoryComputeQuotaStore(),
-                        actions: InMemoryInstanceActionStore(), networks: networks, images: images, tickets: images,
+                        actions: actions, networks: networks, images: images, tickets: images,
                         tokens: PeopleTokens(), keyGenerator: Ed25519KeyGenerator(), ids: ids, wallClock: clock))
             ], ids: ids)
     }

@@ -180,6 +180,7 @@ import Testing
         #expect(request.hasPrefix("req-"))
         let one = try await bench.api.get("\(path)/\(request)", version: 84)
         #expect(one["instanceAction", "action"] == "create")
+        // The cell tells nothing: what the root knows is shown.
         #expect(one["instanceAction", "events"] == [])
         #expect(try await bench.api.get("\(path)/req-x").status == 404)
         #expect(try await bench.api.get(path, as: .bob).status == 404)

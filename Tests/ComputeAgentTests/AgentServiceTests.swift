@@ -119,6 +119,8 @@ private final class SlowPreparation: GuestPreparation {
         try await simulated.restore(guest)
     }
     func remove(_ id: ServerID) async throws(GuestFailure) { try await simulated.remove(id) }
+    func holdings() async throws(GuestFailure) -> HostHoldings { try await simulated.holdings() }
+    func release(_ ports: [PortID]) async throws(GuestFailure) { try await simulated.release(ports) }
     func resume() async throws(GuestFailure) { try await simulated.resume() }
     func diskGiB() async throws(GuestFailure) -> Int { try await simulated.diskGiB() }
 }

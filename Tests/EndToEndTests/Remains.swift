@@ -12,7 +12,7 @@ enum Remains {
         var left: [String] = []
         do {
             try await until("nothing is left of \(servers.count) servers", within: limit) {
-                left = try await find(servers)
+                left = try await find(servers, in: try await SharedCloud.ready())
                 return left.isEmpty
             }
         } catch let failure as HarnessFailure {
@@ -20,11 +20,12 @@ enum Remains {
         }
     }
 
-    static func find(_ servers: [String]) async throws -> [String] {
-        let ready = try await SharedCloud.ready()
+    static func find(_ servers: [String], in ready: DevReady) async throws -> [String] {
         let ids = servers.compactMap { UUID(uuidString: $0) }
-        var left = try await texts(try ready.root, rootQuery(ids, servers))
-        for cell in ready.leaves { left += try await texts(cell, leafQuery(ids)).map { "\(cell.path): \($0)" } }
+        var left = try await texts(try ready.root, in: ready, rootQuery(ids, servers))
+        for cell in ready.leaves {
+            left += try await texts(cell, in: ready, leafQuery(ids)).map { "\(cell.path): \($0)" }
+        }
         for host in ready.hosts {
             let folder = "\(ready.folder)/compute/\(host)/guests"
             for server in servers where FileManager.default.fileExists(atPath: "\(folder)/\(server).json") {
@@ -34,8 +35,18 @@ enum Remains {
         return left
     }
 
-    private static func texts(_ cell: DevReady.Cell, _ statement: Statement) async throws -> [String] {
-        try await SharedCloud.query(cell, statement).column()
+    private static func texts(
+        _ cell: DevReady.Cell, in ready: DevReady, _ statement: Statement
+    ) async throws -> [String] {
+        let pool = try SharedCloud.database(of: cell, on: ready.database)
+        do {
+            let rows: [String] = try await pool.query(statement).column()
+            await pool.close()
+            return rows
+        } catch {
+            await pool.close()
+            throw error
+        }
     }
 
     private static func rootQuery(_ ids: [UUID], _ texts: [String]) -> Statement {

@@ -42,6 +42,15 @@ enum SharedCloud {
                 waitLimit: .seconds(20), connectTimeout: .seconds(20)))
     }
 
+    /// The same in another cloud, as its administrator.
+    static func database(of cell: DevReady.Cell, on server: DevReady.Server) throws -> PostgresPool {
+        PostgresPool(
+            PostgresConfiguration(
+                host: server.host, port: cell.databasePort ?? server.port, database: cell.resource, user: server.user,
+                password: .fixed(Secret(try text(server.passwordFile))), applicationName: "end-to-end test",
+                maximumConnections: 1, waitLimit: .seconds(20), connectTimeout: .seconds(20)))
+    }
+
     static func query(_ cell: DevReady.Cell, _ statement: Statement) async throws -> Rows {
         let pool = try await database(of: cell)
         do {

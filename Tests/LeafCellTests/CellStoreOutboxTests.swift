@@ -139,8 +139,8 @@ import Testing
             _ = try await store.changeHosts(["host-2"]) {
                 HostPlan.silence(since: .distantFuture, known: $0, now: testEpoch)
             }
-            _ = try await store.renew(SagaLease(owner: "a", duration: .seconds(9)), [])
-            _ = try await store.renew(SagaLease(owner: "b", duration: .seconds(9)), [])
+            _ = try await store.renew(SagaLease(owner: "a", duration: .seconds(9)), [:])
+            _ = try await store.renew(SagaLease(owner: "b", duration: .seconds(9)), [:])
             try await store.release(owner: "b")
             _ = try await store.unpublishedEvents(confirmed: nil, limit: 2)
             #expect(

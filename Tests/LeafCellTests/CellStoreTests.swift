@@ -22,7 +22,7 @@ import Testing
             let record = try #require(snapshot.sagas[saga])
             #expect(record.name == "boot" && record.host == "host-1" && record.epoch == 1 && record.state == .live)
             #expect(record.createdAt == testEpoch && record.log.isEmpty)
-            #expect(record.input == SagaInput(requestID: "req-build", traceParent: "00-1-2-01"))
+            #expect(record.input == SagaInput(requestID: "req-build", traceParent: "00-1-2-01", turn: 1))
             let actions = try await store.actions(of: instance.id, limit: 10)
             #expect(actions.map(\.action) == ["create"])
             #expect(actions.first?.sagaID == saga && actions.first?.finishedAt == nil)
@@ -198,8 +198,8 @@ import Testing
             let saga = try await store.admit(makeInstance())
             #expect(try await store.claimed("a", for: .milliseconds(20)) == [saga])
             try await eventually("taken over") { try await store.claimed("b") == [saga] }
-            #expect(try await store.renew(SagaLease(owner: "a", duration: .seconds(60)), [saga]).isEmpty)
-            #expect(try await store.renew(SagaLease(owner: "b", duration: .seconds(60)), [saga]) == [saga: true])
+            #expect(try await store.renew(SagaLease(owner: "a", duration: .seconds(60)), [saga: 1]).isEmpty)
+            #expect(try await store.renew(SagaLease(owner: "b", duration: .seconds(60)), [saga: 2]) == [saga: true])
         }
     }
 
@@ -212,11 +212,11 @@ import Testing
             let lost = try await store.admit(makeInstance(), now: testEpoch + 1)
             #expect(try await store.claimed("a", for: .milliseconds(200)) == [kept, lost])
             let lease = SagaLease(owner: "a", duration: .seconds(60))
-            #expect(try await store.renew(lease, [kept, ids.next()]) == [kept: true])
+            #expect(try await store.renew(lease, [kept: 1, ids.next(): 1]) == [kept: true])
             _ = try await store.changeHosts(["host-1"]) {
                 HostPlan.silence(since: .distantFuture, known: $0, now: testEpoch)
             }
-            #expect(try await store.renew(lease, [kept]) == [kept: false])
+            #expect(try await store.renew(lease, [kept: 1]) == [kept: false])
             var free: [SagaID] = []
             try await eventually("the other is free") {
                 free += try await store.claimed("b")
@@ -249,8 +249,8 @@ import Testing
             try await store.plan(CellScope(sagas: [saga])) {
                 _ = $0.move(saga, by: .resume, ownership: .taken(lease))
             }
-            #expect(try await store.renew(SagaLease(owner: "a", duration: .seconds(60)), [saga]).isEmpty)
-            #expect(try await store.renew(lease, [saga]).count == 1)
+            #expect(try await store.renew(SagaLease(owner: "a", duration: .seconds(60)), [saga: 1]).isEmpty)
+            #expect(try await store.renew(lease, [saga: 2]).count == 1)
             try await store.plan(CellScope(sagas: [saga])) {
                 _ = $0.move(saga, by: .cancel, ownership: .released)
             }

@@ -81,7 +81,7 @@ final class DyingStore: CellStore {
         return result
     }
 
-    func renew(_ lease: SagaLease, _ sagas: [SagaID]) async throws(CellStoreError) -> [SagaID: Bool] {
+    func renew(_ lease: SagaLease, _ sagas: [SagaID: Int]) async throws(CellStoreError) -> [SagaID: Bool] {
         try await base.renew(lease, sagas)
     }
     func release(owner: String) async throws(CellStoreError) { try await base.release(owner: owner) }
@@ -98,6 +98,10 @@ final class DyingStore: CellStore {
     func actions(of id: ServerID, limit: Int) async throws(CellStoreError) -> [CellActionRecord] {
         try await base.actions(of: id, limit: limit)
     }
+    func ports(_ digits: [String]) async throws(CellStoreError) -> [String: PlacedPort] { try await base.ports(digits) }
+    func upkeep(before date: Date) async throws(CellStoreError) -> CellUpkeep { try await base.upkeep(before: date) }
+    func sagas(_ filter: SagaFilter) async throws(CellStoreError) -> [SagaRecord] { try await base.sagas(filter) }
+    func sagas(_ ids: [SagaID]) async throws(CellStoreError) -> [SagaRecord] { try await base.sagas(ids) }
     func pruneServers(endedBefore date: Date, limit: Int) async throws(CellStoreError) -> Int {
         try await base.pruneServers(endedBefore: date, limit: limit)
     }

@@ -16,6 +16,9 @@ final class FakeAgent: Sendable {
         var memory: [StepKey: StepResult.Outcome] = [:]
         var guests: [ServerID: PowerState] = [:]
         var isSilent = false
+        /// Beside the guests.
+        var heldServers: [ServerID] = []
+        var heldPorts: [String] = []
         var answersTimes = 1
     }
 
@@ -35,7 +38,7 @@ final class FakeAgent: Sendable {
         switch command.work {
         case .spawn, .start, .reboot: .succeeded(power: .running)
         case .stop: .succeeded(power: .shutdown)
-        case .destroy: .succeeded(power: .noState)
+        case .destroy, .release: .succeeded(power: .noState)
         }
     }
 
@@ -48,6 +51,10 @@ final class FakeAgent: Sendable {
     func stutter(_ times: Int) { state.withLock { $0.answersTimes = times } }
     /// Neither beats nor answers, as a host that is down; what comes waits in its queue.
     func fallSilent(_ isSilent: Bool) { state.withLock { $0.isSilent = isSilent } }
+    /// What is left here without a guest.
+    func hold(servers: [ServerID] = [], ports: [String] = []) {
+        state.withLock { ($0.heldServers, $0.heldPorts) = (servers, ports) }
+    }
     func put(_ guest: ServerID, _ power: PowerState = .running) { state.withLock { $0.guests[guest] = power } }
 
     func commands(_ isWanted: (AgentWork) -> Bool) -> [AgentCommand] { commands.filter { isWanted($0.work) } }
@@ -84,6 +91,11 @@ final class FakeAgent: Sendable {
             inventory: isFull ? makeInventory() : nil,
             guests: isFull ? guests.map { GuestReport(id: $0.key, power: $0.value) } : nil)
         try await report(heartbeat, kind: AgentHeartbeat.kind, route: "heartbeat")
+        let (servers, ports) = state.withLock { ($0.heldServers, $0.heldPorts) }
+        let holdings = AgentHoldings(host: name, sentAt: heartbeat.sentAt, servers: servers, ports: ports)
+        if isFull, !holdings.isEmpty {
+            try await report(holdings, kind: AgentHoldings.kind, route: AgentHoldings.route)
+        }
     }
 
     func report(_ message: some Encodable, kind: String, route: String, as host: HostName? = nil) async throws {
@@ -114,7 +126,9 @@ final class FakeAgent: Sendable {
                 let outcome = state.memory[command.key] ?? state.script(command)
                 if let outcome {
                     state.memory[command.key] = outcome
-                    if case .succeeded(let power) = outcome {
+                    if case .release = command.work {
+                        // It is of no guest.
+                    } else if case .succeeded(let power) = outcome {
                         state.guests[command.instanceID] = command.work == .destroy ? nil : power
                     }
                 }

@@ -81,7 +81,8 @@ struct World {
         for saga in changes.newSagas { snapshot.sagas[saga.id] = saga }
         for (id, change) in changes.sagas {
             snapshot.sagas[id]?.log += change.appended
-            if let end = change.end { snapshot.sagas[id]?.state = end.state }
+            if change.isTakenUp { snapshot.sagas[id]?.takeUp() }
+            if let end = change.end { snapshot.sagas[id]?.close(end) }
         }
         for action in changes.newActions { snapshot.knownKeys.insert(action.idempotencyKey) }
         actions += changes.newActions

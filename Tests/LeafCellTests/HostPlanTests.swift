@@ -101,7 +101,7 @@ import Testing
     @Test func agreementIsNothing() {
         let id: ServerID = ids.next()
         let comparison = compare([GuestReport(id: id, power: .running)], [placed(id)])
-        #expect(comparison.differences.isEmpty && comparison.leftovers.isEmpty && comparison.unknown == 0)
+        #expect(comparison.differences.isEmpty)
     }
 
     @Test func anotherPowerIsADifferenceUnlessSomethingIsBeingDone() {
@@ -119,21 +119,51 @@ import Testing
         #expect(compare([], [placed(id, host: "host-2")]).differences.isEmpty)
     }
 
-    @Test func aGuestThatShouldBeGoneIsRemovedButNotAtOnce() {
+    private func leftovers(
+        _ servers: [ServerID], _ placed: [PlacedServer], after seconds: TimeInterval = 1000
+    ) -> LeftoverPlan {
+        LeftoverPlan(host: "host-1", servers: servers, sentAt: testEpoch + seconds, placed: placed)
+    }
+
+    @Test func whatShouldBeGoneIsRemovedButNotAtOnce() {
         let id: ServerID = ids.next()
-        let guest = GuestReport(id: id, power: .running)
-        #expect(compare([guest], [placed(id, vm: .deleted)]).leftovers.map(\.work) == [.destroy])
-        #expect(compare([guest], [placed(id, host: "host-2")]).leftovers.count == 1)
-        #expect(compare([guest], [placed(id, vm: .deleted)], after: 60).leftovers.isEmpty)
+        #expect(leftovers([id], [placed(id, vm: .deleted)]).removals.map(\.work) == [.destroy])
+        #expect(leftovers([id], [placed(id, host: "host-2")]).removals.count == 1)
+        #expect(leftovers([id], [placed(id, vm: .deleted)], after: 60).removals.isEmpty)
+        #expect(leftovers([id], [placed(id), placed(ids.next(), vm: .deleted)]).removals.isEmpty)
         // Each attempt has a key of its own: the agent answers a known one from memory.
-        let keys = [1000, 1060].map { compare([guest], [placed(id, vm: .deleted)], after: $0).leftovers.map(\.key) }
+        let keys = [1000, 1060].map { leftovers([id], [placed(id, vm: .deleted)], after: $0).removals.map(\.key) }
         #expect(keys[0] != keys[1])
     }
 
-    @Test func aGuestThatTheCellDoesNotKnowStays() {
-        let comparison = compare([GuestReport(id: ids.next(), power: .running)], [])
-        #expect(comparison.leftovers.isEmpty)
-        #expect(comparison.unknown == 1)
+    @Test func whatABuildLeftThatFailedAndIsOverIsRemoved() {
+        let id: ServerID = ids.next()
+        var failed = placed(id, vm: .error, power: .noState)
+        #expect(leftovers([id], [failed]).removals.isEmpty)
+        failed.isFailedBuild = true
+        #expect(leftovers([id], [failed]).removals.map(\.work) == [.destroy])
+    }
+
+    @Test func whatTheCellDoesNotKnowStays() {
+        let id: ServerID = ids.next()
+        var plan = leftovers([id], [])
+        plan.add(ports: ["0123456789a"], on: "host-1", sentAt: testEpoch + 1000, owners: [:])
+        #expect(plan.removals.isEmpty)
+        #expect(plan.unknownServers == [id] && plan.unknownPorts == ["0123456789a"])
+    }
+
+    @Test func portsOfDeadServersAreReleasedAndThoseOfOthersAreNot() {
+        let (dead, alive): (ServerID, ServerID) = (ids.next(), ids.next())
+        let ports: [PortID] = [ids.next(), ids.next()]
+        var plan = leftovers([], [])
+        plan.add(
+            ports: ["a", "b"], on: "host-1", sentAt: testEpoch + 1000,
+            owners: [
+                "a": PlacedPort(port: ports[0], server: placed(dead, vm: .deleted)),
+                "b": PlacedPort(port: ports[1], server: placed(alive)),
+            ])
+        #expect(plan.removals.map(\.work) == [.release(ports: [ports[0]])])
+        #expect(plan.removals.map(\.instanceID) == [dead])
     }
 
     @Test func whatAHostSeesOfItsGuestsIsTakenWhileNothingIsBeingDone() throws {
@@ -141,11 +171,75 @@ import Testing
         let id = try world.boot()
         let off = GuestReport(id: id, power: .shutdown)
         let now = world.now
-        #expect(world.plan { $0.see(off, at: now, from: "host-2") } == false)
+        #expect(world.plan { $0.see(off, at: now, from: "host-2", sagaID: ids.next()) } == false)
         #expect(try world.instance(id).state.vm == .active)
-        #expect(world.plan { $0.see(off, at: testEpoch - 10, from: "host-1") } == true)
+        #expect(world.plan { $0.see(off, at: testEpoch - 10, from: "host-1", sagaID: ids.next()) } == true)
         #expect(try world.instance(id).state.vm == .active)
-        #expect(world.plan { $0.see(off, at: now, from: "host-1") } == true)
+        #expect(world.plan { $0.see(off, at: now, from: "host-1", sagaID: ids.next()) } == true)
         #expect(try world.instance(id).state.vm == .stopped)
+    }
+
+    @Test func aGuestThatWasStartedOutsideIsStoppedAgain() throws {
+        var world = World()
+        let id = try world.boot()
+        let stop: SagaID = ids.next()
+        _ = world.plan { $0.act(makeOrder(.stop, id, sagaID: stop)) }
+        world.report(try #require(try world.resume(stop)), .succeeded(power: .shutdown))
+        let on = GuestReport(id: id, power: .running)
+        let (now, saga): (Date, SagaID) = (world.now, ids.next())
+        let mended = world.plan { plan in
+            _ = plan.see(on, at: now, from: "host-1", sagaID: saga)
+            return plan.mended
+        }
+        #expect(mended == [id: .startedOutside])
+        #expect(try world.instance(id).state == ServerState(vm: .stopped, task: .poweringOff, power: .running))
+        #expect(world.actions.last?.action == "stop" && world.actions.last?.sagaID == saga)
+        #expect(world.actions.last?.projectID == "project")
+        let pursuit = try #require(try world.resume(saga))
+        #expect(pursuit.command.work == .stop(graceSeconds: ServerSaga.graceSeconds))
+        // Seen again while it is being stopped.
+        let later = world.now
+        #expect(world.plan { $0.see(on, at: later, from: "host-1", sagaID: ids.next()) } == true)
+        #expect(world.live(id).map(\.id) == [saga])
+        world.report(pursuit, .succeeded(power: .shutdown))
+        #expect(try world.instance(id).state == ServerState(vm: .stopped, task: nil, power: .shutdown))
+    }
+
+    @Test func whatIsPutRightIsTold() throws {
+        var world = World()
+        let id = try world.boot()
+        let now = world.now
+        let mended = world.plan { plan in
+            _ = plan.see(GuestReport(id: id, power: .crashed), at: now, from: "host-1", sagaID: ids.next())
+            return plan.mended
+        }
+        #expect(mended == [id: .stoppedByItself])
+        #expect(try world.instance(id).state == ServerState(vm: .stopped, task: nil, power: .crashed))
+    }
+
+    @Test func aTaskWithoutASagaIsPutRight() throws {
+        var world = World()
+        for (task, expected) in [(TaskState.poweringOff, ServerState(vm: .active, task: nil, power: .running))] {
+            let id = try world.boot()
+            world.snapshot.servers[id]?.instance.state.task = task
+            #expect(world.plan { $0.mendTask(of: id, sagaID: ids.next()) } == .strandedTask)
+            #expect(try world.instance(id).state == expected)
+            #expect(world.plan { $0.mendTask(of: id, sagaID: ids.next()) } == nil)
+        }
+        let gone = try world.boot()
+        world.snapshot.servers[gone]?.instance.state.task = .deleting
+        let saga: SagaID = ids.next()
+        #expect(world.plan { $0.mendTask(of: gone, sagaID: saga) } == .strandedTask)
+        #expect(world.live(gone).map(\.id) == [saga])
+        #expect(world.plan { $0.mendTask(of: gone, sagaID: ids.next()) } == nil)
+        let (building, boot) = try world.admit()
+        #expect(world.plan { $0.mendTask(of: building, sagaID: ids.next()) } == nil)
+        world.snapshot.sagas[boot] = nil
+        #expect(world.plan { $0.mendTask(of: building, sagaID: ids.next()) } == .strandedTask)
+        #expect(try world.instance(building).state.vm == .error)
+        #expect(
+            world.events.last
+                == .buildFailed(
+                    BuildFailure(id: building, epoch: 1, host: "host-1", reason: "The operation was lost.")))
     }
 }

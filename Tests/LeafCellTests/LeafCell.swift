@@ -45,6 +45,7 @@ struct LeafCell: Sendable {
         var settings = ChildSettings()
         settings.heartbeatInterval = .milliseconds(50)
         settings.publishInterval = .milliseconds(50)
+        settings.reconcileInterval = .milliseconds(50)
         return settings
     }
 

@@ -100,14 +100,14 @@ import Testing
                 switch entry {
                 case .started(let step, _): alive.insert(step)
                 case .undoFinished(let step, _): alive.remove(step)
-                case .succeeded, .failed, .undoStarted, .undoFailed, .cancelled, .announced: break
+                case .succeeded, .failed, .undoStarted, .undoFailed, .cancelled, .announced, .retried, .abandoned: break
                 }
             }
             switch outcome {
             case .succeeded: #expect(alive == ["a", "b", "c"])
             // c has no undo: there is nothing of it to undo.
             case .failed, .cancelled: #expect(alive.subtracting(["c"]).isEmpty)
-            case .parked: break
+            case .parked, .abandoned: break
             }
         }
     }
@@ -120,7 +120,8 @@ import Testing
                 case .started(_, let generation), .undoStarted(_, let generation):
                     #expect(generation > last)
                     last = generation
-                case .succeeded, .failed, .undoFinished, .undoFailed, .cancelled, .announced: break
+                case .succeeded, .failed, .undoFinished, .undoFailed, .cancelled, .announced, .retried, .abandoned:
+                    break
                 }
             }
         }

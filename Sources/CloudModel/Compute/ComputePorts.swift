@@ -265,4 +265,6 @@ package struct InstanceActionRecord: Codable, Sendable, Equatable {
 package protocol InstanceActionStore: Sendable {
     func record(_ actions: [InstanceActionRecord]) async throws
     func actions(of server: ServerID) async throws -> [InstanceActionRecord]
+    /// The hosts that were chosen for a server, in order of time: in their cells' logs is how its actions went.
+    func attempts(of server: ServerID) async throws -> [PlacementAttempt]
 }

@@ -13,6 +13,8 @@ package enum ServerStateMachine {
         case actionFailed
         /// A hard reboot or start that left the guest unusable.
         case broke
+        /// What was being done, a delete too, can't go on by itself: neither done nor undone.
+        case gaveUp
         // seen by reconcilers
         case sawRunning, sawShutdown, sawCrashed
     }
@@ -62,6 +64,7 @@ package enum ServerStateMachine {
                 power: .running)
         case .actionFailed: state.task == .deleting ? nil : ServerState(vm: state.vm, task: nil, power: state.power)
         case .broke: state.task == .deleting ? nil : ServerState(vm: .error, task: nil, power: state.power)
+        case .gaveUp: ServerState(vm: .error, task: nil, power: state.power)
         case .deleted: state.task == .deleting ? ServerState(vm: .deleted, task: nil, power: .noState) : nil
         case .sawRunning: seen(state, .running)
         case .sawShutdown: seen(state, .shutdown)
@@ -91,7 +94,8 @@ package enum ServerStateMachine {
         guard state.task == nil else { return nil }
         switch (state.vm, power) {
         case (.active, .shutdown), (.active, .crashed): return ServerState(vm: .stopped, task: nil, power: power)
-        case (.stopped, .running): return ServerState(vm: .active, task: nil, power: power)
+        // Its user has stopped it: what was started behind the cell's back is stopped again.
+        case (.stopped, .running): return ServerState(vm: .stopped, task: .poweringOff, power: power)
         case (.active, _), (.stopped, _), (.error, _): return ServerState(vm: state.vm, task: nil, power: power)
         case (.building, _), (.deleted, _): return nil
         }

@@ -1,3 +1,4 @@
+import CellProtocol
 import CloudModel
 import Primitives
 
@@ -87,6 +88,18 @@ struct FirewallRuleset: Sendable {
 
 /// Names of our devices: made from ids, so that they are found again without memory. Linux allows 15 characters.
 enum DeviceNames {
+    private static let tapPrefix = "cwt"
+
     static func bridge(_ network: NetworkID) -> String { "cwb" + network.hex.prefix(11) }
-    static func tap(_ port: PortID) -> String { "cwt" + port.hex.prefix(11) }
+    static func tap(_ port: PortID) -> String { tapPrefix + portDigits(port) }
+
+    /// What of a port's id is in the name of its tap.
+    static func portDigits(_ port: PortID) -> String { String(port.hex.prefix(AgentHoldings.portDigits)) }
+
+    /// Nil for a device that is no tap of ours.
+    static func portDigits(tap name: String) -> String? {
+        guard name.hasPrefix(tapPrefix) else { return nil }
+        let digits = name.dropFirst(tapPrefix.count)
+        return digits.count == AgentHoldings.portDigits && digits.allSatisfy(\.isHexDigit) ? String(digits) : nil
+    }
 }

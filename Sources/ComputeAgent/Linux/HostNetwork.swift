@@ -12,12 +12,15 @@ struct HostNetwork: Sendable {
     let commands: any HostCommands
     /// Holds one folder a network: the address service's files.
     let directory: String
+    /// Where the kernel shows the host's devices.
+    private let devices: String
     /// One change of the host's network at a time.
     private let turn = Bulkhead(name: "host network", limit: 1, waiting: 10_000)
 
-    init(commands: any HostCommands, directory: String) {
+    init(commands: any HostCommands, directory: String, devices: String = "/sys/class/net") {
         self.commands = commands
         self.directory = directory
+        self.devices = devices
     }
 
     /// Makes what these interfaces need, and lets the firewall know all interfaces of the host.
@@ -49,10 +52,53 @@ struct HostNetwork: Sendable {
         }
     }
 
+    // MARK: Strays
+
+    /// Ports that have a device or an address here and are not of `known`, by their first digits.
+    func strayPorts(besides known: [NetworkInterface]) async throws -> Set<String> {
+        try await turn.run {
+            let taps = try FileManager.default.contentsOfDirectory(atPath: devices)
+                .compactMap { DeviceNames.portDigits(tap: $0) }
+            let addresses = try networks().flatMap { try portsWithAddresses(in: $0).map(DeviceNames.portDigits) }
+            return Set(taps + addresses).subtracting(known.map { DeviceNames.portDigits($0.portID) })
+        }
+    }
+
+    /// Takes these ports' devices and addresses away, those of `known` excepted, and networks that nobody needs then.
+    func release(_ ports: [PortID], besides known: [NetworkInterface]) async throws {
+        let strays = Set(ports).subtracting(known.map(\.portID))
+        try await turn.run {
+            for port in strays {
+                let tap = DeviceNames.tap(port)
+                if try await exists(tap) { try await commands.run("ip", "link", "delete", tap) }
+            }
+            for network in try networks() {
+                let here = try portsWithAddresses(in: network)
+                guard !strays.isDisjoint(with: here) else { continue }
+                for port in here where strays.contains(port) { try Self.delete("\(hostsFolder(network))/\(port)") }
+                if strays.isSuperset(of: here), !known.contains(where: { $0.networkID == network }) {
+                    try await removeNetwork(network)
+                } else {
+                    try await reloadAddressService(network)
+                }
+            }
+        }
+    }
+
+    private func networks() throws -> [NetworkID] {
+        guard FileManager.default.fileExists(atPath: directory) else { return [] }
+        return try FileManager.default.contentsOfDirectory(atPath: directory).compactMap { NetworkID($0) }
+    }
+
+    private func portsWithAddresses(in network: NetworkID) throws -> [PortID] {
+        guard FileManager.default.fileExists(atPath: hostsFolder(network)) else { return [] }
+        return try FileManager.default.contentsOfDirectory(atPath: hostsFolder(network)).compactMap { PortID($0) }
+    }
+
     // MARK: Devices
 
     private func exists(_ device: String) async throws -> Bool {
-        FileManager.default.fileExists(atPath: "/sys/class/net/\(device)")
+        FileManager.default.fileExists(atPath: "\(devices)/\(device)")
     }
 
     private func makeBridge(_ interface: NetworkInterface) async throws {

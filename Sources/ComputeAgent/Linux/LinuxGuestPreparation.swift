@@ -66,6 +66,19 @@ package struct LinuxGuestPreparation: GuestPreparation {
         }
     }
 
+    package func holdings() async throws(GuestFailure) -> HostHoldings {
+        try await attempt("look at what is here") {
+            try FileManager.default.createDirectory(atPath: instances, withIntermediateDirectories: true)
+            let servers = try FileManager.default.contentsOfDirectory(atPath: instances).compactMap { ServerID($0) }
+            return HostHoldings(
+                servers: Set(servers), strayPorts: try await network.strayPorts(besides: try allInterfaces()))
+        }
+    }
+
+    package func release(_ ports: [PortID]) async throws(GuestFailure) {
+        try await attempt("take ports away") { try await network.release(ports, besides: try allInterfaces()) }
+    }
+
     /// After a start of the agent or the host: networks of the guests that are here.
     package func resume() async throws(GuestFailure) {
         try await attempt("resume networks") {

@@ -158,7 +158,7 @@ package enum CellText {
         "\(state) since \(since)" + (reason.map { ": \($0)" } ?? "")
     }
 
-    private static func pairs(_ pairs: [(String, String?)]) -> [String] {
+    static func pairs(_ pairs: [(String, String?)]) -> [String] {
         let width = pairs.map(\.0.count).max() ?? 0
         return pairs.compactMap { name, value in
             value.map { name + String(repeating: " ", count: width - name.count) + "  " + $0 }

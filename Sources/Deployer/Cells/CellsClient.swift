@@ -114,12 +114,17 @@ package struct CellsClient: Sendable {
         return try await server(first)
     }
 
-    private func all<Report: Decodable>(_ path: String, query: String, key: String) async throws -> [Report] {
+    /// Every page of a list.
+    /// - Parameter note: sees each answer as it is.
+    func all<Report: Decodable>(
+        _ path: String, query: String, key: String, note: (JSONValue) throws -> Void = { _ in }
+    ) async throws -> [Report] {
         var rows: [Report] = []
         var marker = ""
         for _ in 0..<Self.pagesLimit {
             let answer = try await ask(.get, "/\(path)?limit=\(Self.pageLimit)\(query)\(marker)")
             let page: [Report] = try Self.decode(answer, key)
+            try note(answer)
             rows += page
             guard let next = answer["\(key)_links"]?.array?.first?["href"]?.string,
                 let range = next.firstRange(of: "marker=")
@@ -129,7 +134,7 @@ package struct CellsClient: Sendable {
         return rows
     }
 
-    private func ask(_ method: CloudClient.Method, _ path: String, _ body: JSONValue? = nil) async throws -> JSONValue {
+    func ask(_ method: CloudClient.Method, _ path: String, _ body: JSONValue? = nil) async throws -> JSONValue {
         try await translating { try await cloud.json(method, "/cells/v1\(path)", body: body) }
     }
 
@@ -147,7 +152,7 @@ package struct CellsClient: Sendable {
         return .object([kind: .object(members)])
     }
 
-    private static func decode<Value: Decodable>(_ answer: JSONValue, _ key: String) throws -> Value {
+    static func decode<Value: Decodable>(_ answer: JSONValue, _ key: String) throws -> Value {
         let decoder = JSONDecoder()
         decoder.keyDecodingStrategy = .convertFromSnakeCase
         return try decoder.decode(Value.self, from: try JSONEncoder().encode(answer[key] ?? .null))

@@ -138,6 +138,17 @@ extension Deployment {
                     "\(CellText.counted(old.count, "server")) being built for over \(Int(Self.buildLimit / 60)) minutes",
                     mend: "`cellwright server locate \(first.id)` says where one waits."))
         }
+        let parked = try await client.sagas(SagaSelection(states: ["parked"])).sagas
+        if let first = parked.first {
+            findings.append(
+                Finding(
+                    .error, "the cloud",
+                    "\(CellText.counted(parked.count, "saga")) parked, such as \(first.name) on host \(first.host): "
+                        + (first.failure ?? "no reason given"),
+                    mend:
+                        "`cellwright saga list --state parked` shows all; mend the host, then `cellwright saga retry ID`."
+                ))
+        }
         let failed = try await client.servers(status: "ERROR", limit: Self.serverLimit)
         if let first = failed.first {
             let count =

@@ -30,7 +30,7 @@ struct ComputeProcess {
             bus: bus, driver: driver,
             worker: GuestWorker(driver: driver, preparation: preparation, clock: ContinuousClock()),
             journal: try StepJournal(directory: settings.stateDirectory + "/steps", now: wallClock.now()),
-            inventory: { try await inventory(driver, preparation) },
+            inventory: { try await inventory(driver, preparation) }, holdings: { try await preparation.holdings() },
             clock: ContinuousClock(), wallClock: wallClock, ids: ids, logger: shell.logger)
         try await preparation.resume()
         let ops = OpsServer(

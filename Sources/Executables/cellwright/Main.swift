@@ -13,8 +13,9 @@ struct Cellwright: AsyncParsableCommand {
         version: ProcessShell.version,
         subcommands: [
             ValidateCommand.self, GraphCommand.self, PlanCommand.self, ApplyCommand.self, StatusCommand.self,
-            DestroyCommand.self, CellCommand.self, HostCommand.self, ServerCommand.self, LogsCommand.self,
-            DoctorCommand.self, RotateCommand.self, LabCommand.self, DevCommand.self, SimulateCommand.self,
+            DestroyCommand.self, CellCommand.self, HostCommand.self, ServerCommand.self, SagaCommand.self,
+            LogsCommand.self, DoctorCommand.self, RotateCommand.self, LabCommand.self, DevCommand.self,
+            SimulateCommand.self,
             UpgradeCommand.self,
         ])
 }

@@ -8,7 +8,8 @@ import ServerLifecycle
 /// Rows of a cell's database as the domain's values, and back.
 enum CellRows {
     static let sagaColumns = """
-        s.id, s.name, s.version, s.instance_id, s.host, s.epoch, s.state, s.input, s.created_at,
+        s.id, s.name, s.version, s.instance_id, s.host, s.epoch, s.state, s.input, s.created_at, s.ended_at, s.message,
+        s.lease_owner, nullif(s.lease_until, '-infinity') as lease_until, s.lease_epoch,
         array(select l.entry::text from saga.log l where l.saga_id = s.id order by l.number) as entries,
         array(select (extract(epoch from l.at) * 1000000)::bigint from saga.log l
             where l.saga_id = s.id order by l.number) as times
@@ -19,22 +20,40 @@ enum CellRows {
     }
 
     static func saga(_ row: Row) throws -> SagaRecord {
+        var record = try head(of: row)
+        try read(row, into: &record)
+        return record
+    }
+
+    /// Without its input and its log.
+    static func head(of row: Row) throws -> SagaRecord {
         var record = SagaRecord(
             id: try row.get("id"), name: try row.get("name"), version: try row.get("version"),
             serverID: try row.get("instance_id"), host: HostName(try row.get("host")), epoch: try row.get("epoch"),
-            input: try row.json("input"), createdAt: try row.get("created_at"))
+            input: SagaInput(requestID: "-"), createdAt: try row.get("created_at"))
         let state: String = try row.get("state")
         guard let known = SagaRecord.State(rawValue: state) else {
             throw StoredValueError(what: "saga state", value: state)
         }
         record.state = known
+        record.endedAt = try row.get("ended_at")
+        record.message = try row.get("message")
+        record.leaseEpoch = try row.get("lease_epoch")
+        if let owner = try row.get("lease_owner", as: String?.self) {
+            record.holder = .init(owner: owner, until: try row.get("lease_until", as: Date?.self) ?? .distantPast)
+        }
+        return record
+    }
+
+    /// Its input and its log, which newer programs may write in another way.
+    static func read(_ row: Row, into record: inout SagaRecord) throws {
+        record.input = try row.json("input")
         let entries: [String] = try row.get("entries")
         let times: [Int64] = try row.get("times")
         let decoder = JSONDecoder()
         record.log = try zip(entries, times).map { entry, time in
             LoggedEntry(try decoder.decode(SagaLogEntry.self, from: Data(entry.utf8)), at: Date(microseconds: time))
         }
-        return record
     }
 
     static let hostColumns = """

@@ -12,6 +12,8 @@ package enum CellSchema {
         Migration(number: 2, name: "sagas", statements: sagas),
         Migration(number: 3, name: "outbox and duties", statements: outbox),
         Migration(number: 4, name: "failed builds", statements: failedBuilds),
+        Migration(number: 5, name: "parked sagas", statements: parkedSagas),
+        Migration(number: 6, name: "busy servers", statements: busyServers),
     ]
 
     private static let servers = [
@@ -101,6 +103,14 @@ package enum CellSchema {
 
     private static let failedBuilds = [
         "create index instances_failed on cell.instances (updated_at) where vm_state = 'error' and task_state is null"
+    ]
+
+    private static let parkedSagas = [
+        "create index sagas_parked on saga.sagas (created_at, id) where state = 'parked'"
+    ]
+
+    private static let busyServers = [
+        "create index instances_busy on cell.instances (updated_at) where task_state is not null and not is_deleted"
     ]
 
     static let outbox = [

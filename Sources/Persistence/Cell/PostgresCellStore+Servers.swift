@@ -5,7 +5,7 @@ import PostgresClient
 package import ServerLifecycle
 
 extension PostgresCellStore {
-    package func renew(_ lease: SagaLease, _ sagas: [SagaID]) async throws(CellStoreError) -> [SagaID: Bool] {
+    package func renew(_ lease: SagaLease, _ sagas: [SagaID: Int]) async throws(CellStoreError) -> [SagaID: Bool] {
         try await attempt {
             var statements: [Statement] = [
                 Self.withoutWaitingForDisk,
@@ -18,9 +18,11 @@ extension PostgresCellStore {
                 statements.append(
                     """
                     with mine as (
-                        select id from saga.sagas
-                        where id = any(\(sagas)) and lease_owner = \(lease.owner) and state = 'live'
-                        order by id for update
+                        select s.id from saga.sagas s
+                        join unnest(\(Array(sagas.keys)), \(Array(sagas.values))) as h (id, epoch)
+                            on h.id = s.id and h.epoch = s.lease_epoch
+                        where s.lease_owner = \(lease.owner) and s.state = 'live'
+                        order by s.id for update of s
                     )
                     update saga.sagas s
                     set lease_until = now() + \(lease.duration.timeInterval) * interval '1 second'
@@ -110,34 +112,6 @@ extension PostgresCellStore {
     /// It never ran here; its parent has built it elsewhere or keeps it itself.
     private static let isFailedBuild = "vm_state = 'error' and document -> 'launchedAt' is null"
 
-    package func placed(on hosts: [HostName], or ids: [ServerID]) async throws(CellStoreError) -> [PlacedServer] {
-        try await attempt {
-            let rows = try await pool.query(
-                """
-                select id, host, vm_state, task_state, power_state, epoch, updated_at from cell.instances
-                where id = any(\(ids))
-                union
-                select id, host, vm_state, task_state, power_state, epoch, updated_at from cell.instances
-                where host = any(\(hosts.map(\.text))) and not is_deleted
-                """)
-            return try rows.map { row in
-                PlacedServer(
-                    id: try row.get("id"), host: try row.get("host", as: String?.self).map { HostName($0) },
-                    state: try Self.state(row), epoch: try row.get("epoch"), updatedAt: try row.get("updated_at"))
-            }
-        }
-    }
-
-    private static func state(_ row: Row) throws -> ServerState {
-        let vm: String = try row.get("vm_state")
-        let task: String? = try row.get("task_state")
-        let power: Int = try row.get("power_state")
-        guard let vmState = VMState(rawValue: vm), let powerState = PowerState(rawValue: power),
-            task == nil || task.flatMap({ TaskState(rawValue: $0) }) != nil
-        else { throw StoredValueError(what: "server state", value: "\(vm) \(task ?? "-") \(power)") }
-        return ServerState(vm: vmState, task: task.flatMap { TaskState(rawValue: $0) }, power: powerState)
-    }
-
     package func actions(of id: ServerID, limit: Int) async throws(CellStoreError) -> [CellActionRecord] {
         try await attempt {
             let rows = try await pool.query(
@@ -150,6 +124,40 @@ extension PostgresCellStore {
         }
     }
 
+    package func sagas(_ filter: SagaFilter) async throws(CellStoreError) -> [SagaRecord] {
+        let after = filter.after
+        return try await sagas(
+            """
+            select \(raw: CellRows.sagaColumns) from saga.sagas s
+            where s.state = any(\(filter.states.map(\.rawValue)))
+                and (\(filter.server)::uuid is null or s.instance_id = \(filter.server)::uuid)
+                and (\(filter.host?.text)::text is null or s.host = \(filter.host?.text)::text)
+                and (\(filter.createdBefore)::timestamptz is null or s.created_at < \(filter.createdBefore)::timestamptz)
+                and (\(after?.id)::uuid is null
+                    or (s.created_at, s.id) > (\(after?.createdAt)::timestamptz, \(after?.id)::uuid))
+            order by s.created_at, s.id limit \(filter.limit)
+            """)
+    }
+
+    package func sagas(_ ids: [SagaID]) async throws(CellStoreError) -> [SagaRecord] {
+        try await sagas("select \(raw: CellRows.sagaColumns) from saga.sagas s where s.id = any(\(ids))")
+    }
+
+    private func sagas(_ statement: Statement) async throws(CellStoreError) -> [SagaRecord] {
+        try await attempt {
+            try await pool.query(statement).map { row in
+                var record = try CellRows.head(of: row)
+                do {
+                    try CellRows.read(row, into: &record)
+                } catch {
+                    // One that can't be read, such as a newer program's, must not hide the others.
+                    record.logProblem = "\(error)"
+                }
+                return record
+            }
+        }
+    }
+
     package func pruneServers(endedBefore date: Date, limit: Int) async throws(CellStoreError) -> Int {
         try await attempt {
             // Sagas, logs and actions go with their server.
@@ -158,9 +166,9 @@ extension PostgresCellStore {
                 delete from cell.instances where id in (
                     select i.id from cell.instances i
                     where i.updated_at < \(date) and (i.is_deleted
-                        or (i.vm_state = 'error' and i.task_state is null and i.document -> 'launchedAt' is null
-                            and not exists (
-                                select from saga.sagas s where s.instance_id = i.id and s.state = 'live')))
+                        or (i.vm_state = 'error' and i.task_state is null and i.document -> 'launchedAt' is null))
+                        and not exists (
+                            select from saga.sagas s where s.instance_id = i.id and s.state in ('live', 'parked'))
                     order by i.updated_at limit \(limit) for update skip locked
                 )
                 """)

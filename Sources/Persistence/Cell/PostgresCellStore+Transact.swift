@@ -19,14 +19,17 @@ extension PostgresCellStore {
     package func claim<Result: Sendable>(
         _ lease: SagaLease, limit: Int, _ decide: @escaping @Sendable (CellSnapshot) -> CellDecision<Result>
     ) async throws(CellStoreError) -> Result {
-        try await transaction { transaction in
+        let known = ServerSaga.known
+        return try await transaction { transaction in
             // Rows that someone works on are passed over, so this waits for nobody and nobody deadlocks with it.
             let rows = try await transaction.query(
                 """
                 with free as (
-                    select s.id, i.document, i.build
+                    select s.id, s.lease_owner as former_owner, i.document, i.build
                     from saga.sagas s join cell.instances i on i.id = s.instance_id
                     where s.state = 'live' and (s.lease_owner is null or s.lease_until < now())
+                        and exists (select from unnest(\(known.map(\.name)), \(known.map(\.version))) as k (name, version)
+                            where k.name = s.name and k.version = s.version)
                     order by s.created_at, s.id limit \(limit)
                     for update of s, i skip locked
                 )
@@ -34,7 +37,7 @@ extension PostgresCellStore {
                 set lease_owner = \(lease.owner), lease_epoch = s.lease_epoch + 1,
                     lease_until = now() + \(lease.duration.timeInterval) * interval '1 second'
                 from free where s.id = free.id
-                returning \(raw: CellRows.sagaColumns), free.document, free.build
+                returning \(raw: CellRows.sagaColumns), free.former_owner, free.document, free.build
                 """)
             var snapshot = CellSnapshot()
             for row in rows {
@@ -44,6 +47,7 @@ extension PostgresCellStore {
                         snapshot.servers[saga.serverID] = try CellRows.server(row)
                     }
                     snapshot.sagas[saga.id] = saga
+                    snapshot.formerOwners[saga.id] = try row.get("former_owner", as: String?.self)
                 } catch {
                     // One row that can't be read must not keep the others from being claimed.
                     snapshot.unreadable.append(UnreadableSaga(id: try row.get("id"), reason: "\(error)"))
@@ -71,7 +75,7 @@ extension PostgresCellStore {
             """,
             """
             select \(raw: CellRows.sagaColumns) from saga.sagas s
-            where s.id = any(\(scope.sagas)) or (s.state = 'live' and s.instance_id in (\(fragment: servers)))
+            where s.id = any(\(scope.sagas)) or (s.state in ('live', 'parked') and s.instance_id in (\(fragment: servers)))
             """,
         ]
         if !scope.idempotencyKeys.isEmpty {
@@ -140,6 +144,12 @@ extension PostgresCellStore {
         case .released:
             statements.append("update saga.sagas set lease_owner = null where id = \(id)")
         }
+        if change.isTakenUp {
+            statements += [
+                "update saga.sagas set state = 'live', ended_at = null, message = null where id = \(id)",
+                "update cell.instance_actions set finished_at = null, message = null where saga_id = \(id)",
+            ]
+        }
         guard let end = change.end else { return statements }
         statements.append(
             """
@@ -150,7 +160,7 @@ extension PostgresCellStore {
         statements.append(
             """
             update cell.instance_actions set finished_at = \(end.at), message = \(end.message)
-            where saga_id = \(id) and finished_at is null
+            where saga_id = \(id) and (finished_at is null or \(end.state == .abandoned))
             """)
         return statements
     }

@@ -151,4 +151,17 @@ extension PostgresComputeStore: InstanceActionStore {
             "select record from api.instance_actions where server_id = \(server) order by id desc limit 1000"
         ).map { try $0.json("record") }
     }
+
+    package func attempts(of server: ServerID) async throws -> [PlacementAttempt] {
+        try await pool.query(
+            """
+            select cell, host, placed_at, failure, failed_at from directory.placements
+            where instance_id = \(server) order by epoch
+            """
+        ).map { row in
+            PlacementAttempt(
+                cell: try PostgresRootStore.cell(row.get("cell")), host: HostName(try row.get("host")),
+                placedAt: try row.get("placed_at"), failure: try row.get("failure"), failedAt: try row.get("failed_at"))
+        }
+    }
 }

@@ -59,6 +59,19 @@ extension PostgresParentStore {
         ])
     }
 
+    package func missing(
+        of path: CellPath, besides known: Set<ServerID>, createdBefore date: Date
+    ) async throws -> [ServerID] {
+        try await pool.query(
+            """
+            select i.id from directory.instances i
+            where (cell = \(path.description) or starts_with(cell, \(path.below)))
+                and \(raw: DirectorySQL.counts) and created_at < \(date) and i.id <> all(\(known.sorted()))
+            order by i.id
+            """
+        ).column()
+    }
+
     package func audit(of path: CellPath) async throws -> DirectoryAudit {
         let rows = try await pool.query(
             """

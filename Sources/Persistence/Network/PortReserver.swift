@@ -9,7 +9,9 @@ extension PortLedger {
         let reserver = PortReserver(store: store)
         return PortLedger(
             reserve: { try await reserver.reserve($0, in: $1, now: $2) },
-            release: { try await PortReserver.release($0, in: $1) })
+            release: { try await PortReserver.release($0, in: $1) },
+            dead: { try await PortReserver.deadServers(limit: $0, in: $1) },
+            strange: { try await PortReserver.strangePorts(in: $0) })
     }
 }
 
@@ -69,6 +71,32 @@ struct PortReserver: Sendable {
             where device_id = \(device)
             """,
         ])
+    }
+
+    /// A port's device as a server's id; null when it is none.
+    private static let device: Statement = """
+        case when p.device_id ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then p.device_id::uuid end
+        """
+
+    /// Servers that the directory knows to be deleted and that still have ports.
+    static func deadServers(limit: Int, in transaction: PostgresTransaction) async throws -> [ServerID] {
+        try await transaction.query(
+            """
+            select distinct i.id from network.ports p join directory.instances i on i.id = \(fragment: device)
+            where i.deleted_at is not null order by i.id limit \(limit)
+            """
+        ).column()
+    }
+
+    /// How many ports are said to be of servers that the directory has never heard of.
+    static func strangePorts(in pool: PostgresPool) async throws -> Int {
+        let count: Int64? = try await pool.query(
+            """
+            select count(*) from network.ports p where p.device_owner = \(Port.computeOwner)
+                and not exists (select from directory.instances i where i.id = \(fragment: device))
+            """
+        ).scalar()
+        return Int(count ?? 0)
     }
 
     /// Existing ports become the server's.

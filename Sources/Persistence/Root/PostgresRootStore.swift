@@ -25,12 +25,20 @@ package struct PostgresRootStore: Sendable {
 package struct PortLedger: Sendable {
     package var reserve: @Sendable (PortReservation, PostgresTransaction, Date) async throws -> ReservedPorts
     package var release: @Sendable (ServerID, PostgresTransaction) async throws -> Void
+    /// Servers that the directory knows to be deleted and that still have ports, at most so many.
+    package var dead: @Sendable (Int, PostgresTransaction) async throws -> [ServerID]
+    /// How many ports are of servers that nobody has ever heard of.
+    package var strange: @Sendable (PostgresPool) async throws -> Int
 
     package init(
         reserve: @escaping @Sendable (PortReservation, PostgresTransaction, Date) async throws -> ReservedPorts,
-        release: @escaping @Sendable (ServerID, PostgresTransaction) async throws -> Void
+        release: @escaping @Sendable (ServerID, PostgresTransaction) async throws -> Void,
+        dead: @escaping @Sendable (Int, PostgresTransaction) async throws -> [ServerID] = { _, _ in [] },
+        strange: @escaping @Sendable (PostgresPool) async throws -> Int = { _ in 0 }
     ) {
         self.reserve = reserve
         self.release = release
+        self.dead = dead
+        self.strange = strange
     }
 }

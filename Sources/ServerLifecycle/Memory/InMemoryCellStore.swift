@@ -6,12 +6,6 @@ import Synchronization
 
 /// The stand-in for a cell's database: for tests and simulations.
 package final class InMemoryCellStore: CellStore {
-    struct Held: Sendable {
-        var record: SagaRecord
-        var owner: String?
-        var until: Date
-    }
-
     struct Event: Sendable {
         var event: CellEvent
         var sequence: Int64?
@@ -20,7 +14,7 @@ package final class InMemoryCellStore: CellStore {
 
     struct State {
         var servers: [ServerID: StoredServer] = [:]
-        var sagas: [SagaID: Held] = [:]
+        var sagas: [SagaID: SagaRecord] = [:]
         var actions: [CellActionRecord] = []
         var hosts: [HostName: HostRecord] = [:]
         var outbox: [Event] = []
@@ -69,16 +63,19 @@ extension InMemoryCellStore {
         let now = wallClock.now()
         let (result, nudges) = state.withLock { state in
             let free = state.sagas.values
-                .filter { $0.record.state == .live && ($0.owner == nil || $0.until < now) }
-                .sorted { ($0.record.createdAt, $0.record.id) < ($1.record.createdAt, $1.record.id) }
+                .filter { saga in
+                    saga.state == .live && saga.holder.map { $0.until < now } ?? true
+                        && ServerSaga.stored(name: saga.name, version: saga.version) != nil
+                }
+                .sorted { ($0.createdAt, $0.id) < ($1.createdAt, $1.id) }
                 .prefix(limit)
             var snapshot = CellSnapshot()
-            for held in free {
-                let id = held.record.id
-                state.sagas[id]?.owner = lease.owner
-                state.sagas[id]?.until = now + lease.duration.timeInterval
-                snapshot.sagas[id] = held.record
-                snapshot.servers[held.record.serverID] = state.servers[held.record.serverID]
+            for var saga in free {
+                snapshot.formerOwners[saga.id] = saga.holder?.owner
+                saga.take(lease, at: now)
+                state.sagas[saga.id] = saga
+                snapshot.sagas[saga.id] = saga
+                snapshot.servers[saga.serverID] = state.servers[saga.serverID]
             }
             let decision = decide(snapshot)
             return (decision.result, write(decision.changes, to: &state))
@@ -90,14 +87,13 @@ extension InMemoryCellStore {
     private static func snapshot(of scope: CellScope, in state: State) -> CellSnapshot {
         var snapshot = CellSnapshot()
         for id in scope.sagas {
-            guard let held = state.sagas[id] else { continue }
-            snapshot.sagas[id] = held.record
-            snapshot.servers[held.record.serverID] = state.servers[held.record.serverID]
+            guard let saga = state.sagas[id] else { continue }
+            snapshot.sagas[id] = saga
+            snapshot.servers[saga.serverID] = state.servers[saga.serverID]
         }
         for id in scope.servers { snapshot.servers[id] = state.servers[id] }
-        for held in state.sagas.values
-        where held.record.state == .live && snapshot.servers[held.record.serverID] != nil {
-            snapshot.sagas[held.record.id] = held.record
+        for saga in state.sagas.values where saga.state.isOpen && snapshot.servers[saga.serverID] != nil {
+            snapshot.sagas[saga.id] = saga
         }
         let keys = Set(scope.idempotencyKeys)
         let servers = Set(scope.servers)
@@ -113,36 +109,45 @@ extension InMemoryCellStore {
         var nudges: Set<CellNudge> = []
         state.servers.merge(changes.servers) { $1 }
         for record in changes.newSagas {
-            state.sagas[record.id] = Held(record: record, owner: nil, until: .distantPast)
+            state.sagas[record.id] = record
             nudges.insert(.sagas)
         }
         state.actions += changes.newActions
         for (id, change) in changes.sagas {
-            guard var held = state.sagas[id] else { continue }
-            held.record.log += change.appended
+            guard var saga = state.sagas[id] else { continue }
+            saga.log += change.appended
             switch change.ownership {
             case .unchanged: break
-            case .taken(let lease):
-                held.owner = lease.owner
-                held.until = now + lease.duration.timeInterval
+            case .taken(let lease): saga.take(lease, at: now)
             case .released:
-                held.owner = nil
+                saga.holder = nil
                 nudges.insert(.sagas)
             }
+            if change.isTakenUp {
+                saga.takeUp()
+                finishActions(of: id, at: nil, message: nil, in: &state) { _ in true }
+            }
             if let end = change.end {
-                held.record.state = end.state
-                held.owner = nil
-                for index in state.actions.indices
-                where state.actions[index].sagaID == id && state.actions[index].finishedAt == nil {
-                    state.actions[index].finishedAt = end.at
-                    state.actions[index].message = end.message
+                saga.close(end)
+                finishActions(of: id, at: end.at, message: end.message, in: &state) {
+                    $0.finishedAt == nil || end.state == .abandoned
                 }
             }
-            state.sagas[id] = held
+            state.sagas[id] = saga
         }
         append(changes.events, to: &state)
         if !changes.events.isEmpty { nudges.insert(.outbox) }
         return nudges
+    }
+
+    private func finishActions(
+        of saga: SagaID, at date: Date?, message: String?, in state: inout State,
+        where isMeant: (CellActionRecord) -> Bool
+    ) {
+        for index in state.actions.indices where state.actions[index].sagaID == saga && isMeant(state.actions[index]) {
+            state.actions[index].finishedAt = date
+            state.actions[index].message = message
+        }
     }
 
     func append(_ events: [CellEvent], to state: inout State) {
@@ -150,17 +155,17 @@ extension InMemoryCellStore {
         state.outbox += events.map { Event(event: $0, sequence: nil, at: now) }
     }
 
-    package func renew(_ lease: SagaLease, _ sagas: [SagaID]) async throws(CellStoreError) -> [SagaID: Bool] {
+    package func renew(_ lease: SagaLease, _ sagas: [SagaID: Int]) async throws(CellStoreError) -> [SagaID: Bool] {
         let now = wallClock.now()
         return state.withLock { state in
             state.conductors[lease.owner] = now
             var kept: [SagaID: Bool] = [:]
-            for id in sagas {
-                guard let held = state.sagas[id], held.owner == lease.owner, held.record.state == .live else {
-                    continue
-                }
-                state.sagas[id]?.until = now + lease.duration.timeInterval
-                kept[id] = state.hosts[held.record.host]?.isUp ?? false
+            for (id, epoch) in sagas {
+                guard let saga = state.sagas[id], saga.holder?.owner == lease.owner, saga.leaseEpoch == epoch,
+                    saga.state == .live
+                else { continue }
+                state.sagas[id]?.holder?.until = now + lease.duration.timeInterval
+                kept[id] = state.hosts[saga.host]?.isUp ?? false
             }
             return kept
         }
@@ -169,9 +174,25 @@ extension InMemoryCellStore {
     package func release(owner: String) async throws(CellStoreError) {
         state.withLock { state in
             state.conductors[owner] = nil
-            for (id, held) in state.sagas where held.owner == owner { state.sagas[id]?.owner = nil }
+            for (id, saga) in state.sagas where saga.holder?.owner == owner { state.sagas[id]?.holder = nil }
         }
         nudge([.sagas])
+    }
+
+    package func sagas(_ filter: SagaFilter) async throws(CellStoreError) -> [SagaRecord] {
+        state.withLock { state in
+            let found = state.sagas.values.filter { saga in
+                filter.states.contains(saga.state) && filter.server.map { $0 == saga.serverID } ?? true
+                    && filter.host.map { $0 == saga.host } ?? true
+                    && filter.createdBefore.map { saga.createdAt < $0 } ?? true
+                    && filter.after.map { $0 < .init(createdAt: saga.createdAt, id: saga.id) } ?? true
+            }
+            return Array(found.sorted { ($0.createdAt, $0.id) < ($1.createdAt, $1.id) }.prefix(filter.limit))
+        }
+    }
+
+    package func sagas(_ ids: [SagaID]) async throws(CellStoreError) -> [SagaRecord] {
+        state.withLock { state in ids.compactMap { state.sagas[$0] } }
     }
 
     package func servers(_ ids: [ServerID]) async throws(CellStoreError) -> [LocatedServer] {
@@ -214,35 +235,20 @@ extension InMemoryCellStore {
         }
     }
 
-    package func placed(on hosts: [HostName], or ids: [ServerID]) async throws(CellStoreError) -> [PlacedServer] {
-        let hosts = Set(hosts)
-        let ids = Set(ids)
-        return state.withLock { state in
-            state.servers.values.map(\.instance)
-                .filter { instance in
-                    ids.contains(instance.id)
-                        || (instance.state.vm != .deleted && instance.host.map(hosts.contains) == true)
-                }
-                .map {
-                    PlacedServer(id: $0.id, host: $0.host, state: $0.state, epoch: $0.epoch, updatedAt: $0.updatedAt)
-                }
-        }
-    }
-
     package func actions(of id: ServerID, limit: Int) async throws(CellStoreError) -> [CellActionRecord] {
         state.withLock { state in Array(state.actions.filter { $0.serverID == id }.reversed().prefix(limit)) }
     }
 
     package func pruneServers(endedBefore date: Date, limit: Int) async throws(CellStoreError) -> Int {
         state.withLock { state in
-            let live = Set(state.sagas.values.filter { $0.record.state == .live }.map(\.record.serverID))
+            let busy = Set(state.sagas.values.filter(\.state.isOpen).map(\.serverID))
             let old = state.servers.values.filter { server in
-                let isFailed = server.isFailedBuild && !live.contains(server.instance.id)
-                return (server.isDeleted || isFailed) && server.instance.updatedAt < date
+                (server.isDeleted || server.isFailedBuild) && !busy.contains(server.instance.id)
+                    && server.instance.updatedAt < date
             }.prefix(limit)
             let ids = Set(old.map(\.instance.id))
             for id in ids { state.servers[id] = nil }
-            state.sagas = state.sagas.filter { !ids.contains($0.value.record.serverID) }
+            state.sagas = state.sagas.filter { !ids.contains($0.value.serverID) }
             state.actions.removeAll { ids.contains($0.serverID) }
             return ids.count
         }

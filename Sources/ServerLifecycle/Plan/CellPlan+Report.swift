@@ -65,7 +65,7 @@ extension CellPlan {
     private func overdue(_ result: StepResult, _ saga: SagaRecord) -> ReportOutcome {
         switch saga.state {
         case .live, .succeeded, .parked: return .stale
-        case .failed, .cancelled: break
+        case .failed, .cancelled, .abandoned: break
         }
         guard saga.name == ServerSaga.boot.rawValue, result.key.step == "spawn", case .succeeded = result.outcome else {
             return .stale
@@ -77,19 +77,31 @@ extension CellPlan {
             AgentCommand(key: key, instanceID: saga.serverID, epoch: saga.epoch, work: .destroy), saga.input)
     }
 
-    /// Takes what a host says about a guest that changed by itself.
+    /// Takes what a host says about a guest that changed by itself. A guest that went off is a server that is SHUTOFF; one
+    /// that was started although its user has stopped it is stopped again, as Nova does.
+    /// - Parameter sagaID: for the stop, if one is needed.
     /// - Returns: false when the server is not the sender's.
-    package mutating func see(_ guest: GuestReport, at seenAt: Date, from hostKey: String) -> Bool {
+    package mutating func see(
+        _ guest: GuestReport, at seenAt: Date, from hostKey: String, sagaID: SagaID
+    ) -> Bool {
         guard let server = snapshot.servers[guest.id], let host = server.instance.host,
             CellTopology.hostKey(host.text) == hostKey
         else { return false }
         // Older than what is known: a shutdown on the way through a reboot, say.
         guard seenAt >= server.instance.updatedAt else { return true }
+        let event: ServerStateMachine.Event
         switch guest.power {
-        case .running: apply(.sawRunning, to: guest.id)
-        case .shutdown: apply(.sawShutdown, to: guest.id)
-        case .crashed: apply(.sawCrashed, to: guest.id)
-        case .noState, .paused, .suspended: break
+        case .running: event = .sawRunning
+        case .shutdown: event = .sawShutdown
+        case .crashed: event = .sawCrashed
+        case .noState, .paused, .suspended: return true
+        }
+        guard apply(event, to: guest.id) == nil, let now = snapshot.servers[guest.id] else { return true }
+        if now.instance.state.task == .poweringOff {
+            stopAgain(now, sagaID: sagaID)
+            mended[guest.id] = .startedOutside
+        } else if now.instance.state.vm == .stopped, server.instance.state.vm != .stopped {
+            mended[guest.id] = .stoppedByItself
         }
         return true
     }

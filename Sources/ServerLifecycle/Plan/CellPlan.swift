@@ -1,5 +1,5 @@
 import CellProtocol
-import CloudModel
+package import CloudModel
 package import FoundationEssentials
 import SagaEngine
 
@@ -21,6 +21,8 @@ package struct CellPlan: Sendable {
     var sagaChanges: [SagaID: SagaChange] = [:]
     var newActions: [CellActionRecord] = []
     var events: [CellEvent] = []
+    /// What hosts' words put right.
+    package internal(set) var mended: [ServerID: ServerMending] = [:]
 
     package init(_ snapshot: CellSnapshot, now: Date) {
         self.snapshot = snapshot
@@ -96,6 +98,8 @@ package struct CellPlan: Sendable {
         _ kind: ServerSaga, id: SagaID, on server: StoredServer, host: HostName, input: SagaInput,
         action: CellActionRecord
     ) {
+        var input = input
+        input.turn = server.instance.version
         let record = SagaRecord(
             id: id, name: kind.rawValue, version: kind.definition.version, serverID: server.instance.id, host: host,
             epoch: server.instance.epoch, input: input, createdAt: now)

@@ -44,6 +44,11 @@ package protocol ParentStore: Sendable {
     func endResync(of path: CellPath, loss: Int64?) async throws
     /// The same sum as the cell's, of what the directory has of it.
     func audit(of path: CellPath) async throws -> DirectoryAudit
+    /// Servers that the directory has of a cell, as far as an audit counts them, and that are none of `known`, which the
+    /// cell tells of. Those that were made after `date` are left out.
+    func missing(
+        of path: CellPath, besides known: Set<ServerID>, createdBefore date: Date
+    ) async throws -> [ServerID]
 
     // MARK: events
 

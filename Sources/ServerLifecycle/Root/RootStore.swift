@@ -17,6 +17,10 @@ package protocol RootStore: ParentStore {
     /// - Returns: how many uses were wrong.
     func reconcileUses() async throws -> Int
 
+    /// Puts right what claims and ports have lost their server; leaves all alone while the directory is known to be
+    /// incomplete. At most ``RootMending/limit`` of each.
+    func reconcileClaims() async throws -> RootMending
+
     // MARK: scheduling
 
     /// Takes up to `limit` servers that wait for a host (those of other schedulers are passed over), plans them, claims
@@ -43,6 +47,24 @@ package protocol RootStore: ParentStore {
     func complete(_ command: QueuedCommand) async throws
     /// The cell knows no such server: what the root keeps of it is released.
     func completeUnknown(_ command: QueuedCommand, now: Date) async throws
+}
+
+/// What a reconciler of the root's tables found.
+package struct RootMending: Sendable, Equatable {
+    package static let limit = 200
+
+    /// Servers without a place whose claim on a host was released.
+    package var claimsReleased = 0
+    /// Hosts whose counters were not the sum of their claims.
+    package var countersMended = 0
+    /// Deleted servers whose ports were given back.
+    package var portsReleased = 0
+    /// Servers on a host without a claim: left as they are, because nobody can say what they take.
+    package var unclaimed = 0
+    /// Ports of servers that nobody has ever heard of: left alone.
+    package var strangePorts = 0
+
+    package init() {}
 }
 
 /// A server that waits for a host.

@@ -5,6 +5,8 @@ package import FoundationEssentials
 /// What a live saga waits for: the command its host must carry out, repeated until the answer comes.
 package struct Pursuit: Sendable, Equatable {
     package var saga: SagaID
+    /// Under which its holder holds it.
+    package var leaseEpoch: Int
     package var host: HostName
     package var input: SagaInput
     package var command: AgentCommand
@@ -17,10 +19,12 @@ package struct Pursuit: Sendable, Equatable {
     package var patienceEnds: Date?
 
     package init(
-        saga: SagaID, host: HostName, input: SagaInput, command: AgentCommand, isUndo: Bool, notBefore: Date,
+        saga: SagaID, leaseEpoch: Int, host: HostName, input: SagaInput, command: AgentCommand, isUndo: Bool,
+        notBefore: Date,
         deadline: Date?, patienceEnds: Date?
     ) {
         self.saga = saga
+        self.leaseEpoch = leaseEpoch
         self.host = host
         self.input = input
         self.command = command

@@ -19,6 +19,8 @@ package enum CellDuty: String, Sendable, CaseIterable {
     /// Numbering and publishing events.
     case publisher
     case pruner
+    /// Looking whether what must be true of the whole cell is.
+    case reconciler
 }
 
 package enum CellNudge: String, Sendable, CaseIterable {

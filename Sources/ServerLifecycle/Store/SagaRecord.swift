@@ -5,8 +5,16 @@ package import SagaEngine
 
 /// One run of a saga as the database keeps it.
 package struct SagaRecord: Sendable, Equatable {
-    package enum State: String, Codable, Sendable, CaseIterable {
-        case live, succeeded, failed, cancelled, parked
+    package typealias State = SagaState
+
+    /// Who drives it, until when by the database's clock.
+    package struct Holder: Sendable, Equatable {
+        package var owner: String
+        package var until: Date
+        package init(owner: String, until: Date) {
+            self.owner = owner
+            self.until = until
+        }
     }
 
     /// How it ended.
@@ -33,7 +41,16 @@ package struct SagaRecord: Sendable, Equatable {
     package var state: State
     package var input: SagaInput
     package var log: [LoggedEntry]
+    /// Why the log is empty although there is one; only where sagas are listed.
+    package var logProblem: String?
     package var createdAt: Date
+    /// When it ended or was parked, and why.
+    package var endedAt: Date?
+    package var message: String?
+    /// Nil when nobody drives it.
+    package var holder: Holder?
+    /// Grows with every new holder: what an earlier one still wants does not count.
+    package var leaseEpoch = 0
 
     package init(
         id: SagaID, name: String, version: Int, serverID: ServerID, host: HostName, epoch: Int, input: SagaInput,
@@ -50,16 +67,40 @@ package struct SagaRecord: Sendable, Equatable {
         self.log = []
         self.createdAt = createdAt
     }
+
+    /// Lets it go, as it ended.
+    package mutating func close(_ end: End) {
+        state = end.state
+        endedAt = end.at
+        message = end.message
+        holder = nil
+    }
+
+    /// It was parked, and goes on.
+    package mutating func takeUp() {
+        state = .live
+        endedAt = nil
+        message = nil
+    }
+
+    /// Gives it to a new holder, from `now` on.
+    mutating func take(_ lease: SagaLease, at now: Date) {
+        holder = Holder(owner: lease.owner, until: now + lease.duration.timeInterval)
+        leaseEpoch += 1
+    }
 }
 
 /// What a saga carries along for everything it sends.
 package struct SagaInput: Codable, Sendable, Equatable {
     package var requestID: String
     package var traceParent: String?
+    /// Grows from one saga of a server to the next. Absent in sagas that an earlier release began.
+    package var turn: Int64?
 
-    package init(requestID: String, traceParent: String? = nil) {
+    package init(requestID: String, traceParent: String? = nil, turn: Int64? = nil) {
         self.requestID = requestID
         self.traceParent = traceParent
+        self.turn = turn
     }
 }
 

@@ -11,15 +11,16 @@ package protocol ServerStore: Sendable {
     ) async throws(CellStoreError) -> Result
 
     /// Takes up to `limit` live sagas that no one holds, oldest first, and changes them in the same transaction. Those
-    /// that another transaction works on are passed over. With nothing to take, `decide` sees an empty snapshot.
+    /// that another transaction works on are passed over, and those of a version that is not ``ServerSaga/known``. With
+    /// nothing to take, `decide` sees an empty snapshot.
     func claim<Result: Sendable>(
         _ lease: SagaLease, limit: Int, _ decide: @escaping @Sendable (CellSnapshot) -> CellDecision<Result>
     ) async throws(CellStoreError) -> Result
 
-    /// Keeps the leases of those of `sagas` that are still live and still `lease.owner`'s, and notes that the owner
-    /// lives. The others are someone else's now, or over.
+    /// Keeps the leases of those of `sagas` that are still live and still `lease.owner`'s under that epoch, and notes that
+    /// the owner lives. The others are someone else's now, or over.
     /// - Returns: those kept, with whether their host is up.
-    func renew(_ lease: SagaLease, _ sagas: [SagaID]) async throws(CellStoreError) -> [SagaID: Bool]
+    func renew(_ lease: SagaLease, _ sagas: [SagaID: Int]) async throws(CellStoreError) -> [SagaID: Bool]
 
     /// Gives all of an owner's leases back at once: when it stops, and when it starts again after a crash.
     func release(owner: String) async throws(CellStoreError)
@@ -40,11 +41,26 @@ package protocol ServerStore: Sendable {
     /// with what is. In no order.
     func placed(on hosts: [HostName], or ids: [ServerID]) async throws(CellStoreError) -> [PlacedServer]
 
+    /// Which of the ports that begin with these digits the cell knows, each with its newest server. It reads every server:
+    /// only for what a host can't explain.
+    func ports(_ digits: [String]) async throws(CellStoreError) -> [String: PlacedPort]
+
+    /// What a reconciler of the whole cell looks at.
+    /// - Parameter date: what changed since then is left to those who are at it.
+    func upkeep(before date: Date) async throws(CellStoreError) -> CellUpkeep
+
     /// The actions of one server, newest first, at most `limit`.
     func actions(of id: ServerID, limit: Int) async throws(CellStoreError) -> [CellActionRecord]
 
+    /// Sagas that `filter` asks for, oldest first. Those whose log can't be read have a ``SagaRecord/logProblem``.
+    func sagas(_ filter: SagaFilter) async throws(CellStoreError) -> [SagaRecord]
+
+    /// Those of `ids` that there are, in no order.
+    func sagas(_ ids: [SagaID]) async throws(CellStoreError) -> [SagaRecord]
+
     /// Forgets servers that ended before `date`, with their sagas and actions, at most `limit`: deleted ones, and those
-    /// whose build failed, which their parent has built elsewhere or keeps itself since it heard of it.
+    /// whose build failed, which their parent has built elsewhere or keeps itself since it heard of it. One with a saga
+    /// that is live or parked stays.
     /// - Returns: how many went.
     func pruneServers(endedBefore date: Date, limit: Int) async throws(CellStoreError) -> Int
 }
@@ -53,9 +69,9 @@ package protocol ServerStore: Sendable {
 package struct CellScope: Sendable, Equatable {
     package static let limit = 1000
 
-    /// Locked, with all their live sagas.
+    /// Locked, with all their sagas that are live or parked.
     package var servers: [ServerID]
-    /// Read in whatever state; their servers are locked too, with all their live sagas.
+    /// Read in whatever state; their servers are locked too, with all their sagas that are live or parked.
     package var sagas: [SagaID]
     /// Asks which of these actions of `servers` are known already.
     package var idempotencyKeys: [String]
@@ -80,6 +96,8 @@ package struct CellSnapshot: Sendable, Equatable {
     package var knownHosts: Set<HostName> = []
     /// Sagas that were claimed and can't be read, such as those of a newer program: they wait for one that can.
     package var unreadable: [UnreadableSaga] = []
+    /// Whose lease on a saga that was claimed had run out.
+    package var formerOwners: [SagaID: String] = [:]
 
     package init() {}
 
@@ -136,11 +154,26 @@ package struct SagaChange: Sendable, Equatable {
 
     /// Behind the entries that are there.
     package var appended: [LoggedEntry] = []
+    /// It was parked and is live again, and so is its action.
+    package var isTakenUp = false
     /// Not live any more; ends the saga's action, with this message when it did not succeed.
     package var end: SagaRecord.End?
     package var ownership = Ownership.unchanged
 
     package init() {}
+
+    /// Says whose `saga` is afterwards, here and in the record.
+    mutating func own(_ saga: inout SagaRecord, _ next: Ownership, at now: Date) {
+        switch next {
+        case .unchanged: return
+        case .taken(let lease):
+            // Taken twice in one transaction is taken once.
+            if case .taken = ownership { break }
+            saga.take(lease, at: now)
+        case .released: saga.holder = nil
+        }
+        ownership = next
+    }
 }
 
 /// A server's row: the document and what its host needs beside it.
@@ -205,12 +238,28 @@ package struct PlacedServer: Sendable, Equatable {
     package var state: ServerState
     package var epoch: Int
     package var updatedAt: Date
+    /// It never ran here, its parent heard so, and no saga of it is live or parked.
+    package var isFailedBuild: Bool
 
-    package init(id: ServerID, host: HostName?, state: ServerState, epoch: Int, updatedAt: Date) {
+    package init(
+        id: ServerID, host: HostName?, state: ServerState, epoch: Int, updatedAt: Date, isFailedBuild: Bool = false
+    ) {
         self.id = id
         self.host = host
         self.state = state
         self.epoch = epoch
         self.updatedAt = updatedAt
+        self.isFailedBuild = isFailedBuild
+    }
+}
+
+/// A port with the server that it is, or was, of.
+package struct PlacedPort: Sendable, Equatable {
+    package var port: PortID
+    package var server: PlacedServer
+
+    package init(port: PortID, server: PlacedServer) {
+        self.port = port
+        self.server = server
     }
 }

@@ -12,6 +12,8 @@ package struct ChildSettings: Sendable, Equatable {
     package var publishBatch = 500
     /// How long to wait for the broker to confirm a message.
     package var publishTimeout: Duration = .seconds(5)
+    /// How often it is looked whether what must be true of the cell is.
+    package var reconcileInterval: Duration = .seconds(15)
     /// How often old rows are looked for.
     package var pruneInterval: Duration = .seconds(600)
     /// Published events are kept this long for a parent that was away.

@@ -35,6 +35,12 @@ struct LeafResponder: Sendable {
         case CellsRequest.kind: try await parts.reply(envelope, to: CellsRequest.self) { _ in .init(cells: []) }
         case PingRequest.kind: try await parts.reply(envelope, to: PingRequest.self) { _ in .init() }
         case SetHostRequest.kind: try await parts.reply(envelope, to: SetHostRequest.self) { try await setHost($0) }
+        case ActionsRequest.kind:
+            try await parts.reply(envelope, to: ActionsRequest.self) { try await actions($0, envelope) }
+        case SagasRequest.kind: try await parts.reply(envelope, to: SagasRequest.self) { try await sagas($0) }
+        case SagaRequest.kind: try await parts.reply(envelope, to: SagaRequest.self) { try await saga($0) }
+        case SagaOrderRequest.kind:
+            try await parts.reply(envelope, to: SagaOrderRequest.self) { try await order($0, envelope) }
         default: parts.failure(envelope, "this cell knows no request \(envelope.kind)")
         }
     }

@@ -64,6 +64,7 @@ package struct LeafSupervisor: Service {
                 group.addTask { await child.run() }
                 group.addTask { await questions.run() }
                 group.addTask { await LeafPruner(parts: parts, store: store).run() }
+                group.addTask { await LeafReconciler(parts: parts, store: store).run() }
                 await group.waitForAll()
             }
         }

@@ -37,7 +37,9 @@ struct ChildWatcher: Sendable {
     /// Told when the child came back, so that what waits for it goes out at once.
     let onUp: @Sendable () -> Void
     private let inbox = EventInbox()
-    private let isResyncWanted = Mutexed(false)
+    let isResyncWanted = Mutexed(false)
+    /// A difference that reading everything again did not end.
+    let explained = Mutexed<AuditDifference?>(nil)
     private let lag: LagGauge
 
     init(
@@ -263,72 +265,9 @@ struct ChildWatcher: Sendable {
         return applied
     }
 
-    private func context() -> CellCallContext {
+    func context() -> CellCallContext {
         CellCallContext(
             requestID: "-", caller: nil, deadline: wallClock.now().addingTimeInterval(Self.resendLimit))
-    }
-
-    // MARK: The directory's completeness
-
-    /// Between two batches of events, so that none of this process is applied beside it.
-    private func resyncOnce() async {
-        isResyncWanted.withLock { $0 = false }
-        do {
-            let servers = try await readInventory()
-            logger.notice("directory is read again", metadata: ["cell": "\(cell)", "servers": "\(servers)"])
-        } catch {
-            // Who keeps the mappings asks again while it is wanted.
-            logger.warning(
-                "directory can't be read again yet", metadata: ["cell": "\(cell)", "error": "\(ErrorChain(error))"])
-        }
-    }
-
-    private func readInventory() async throws -> Int {
-        let loss = try await store.knownLoss(of: cell)
-        var after: ServerID?
-        var servers = 0
-        var overtaken = 0
-        while true {
-            let page = try await router.send(InventoryRequest(after: after), to: cell, context: context())
-            guard try await store.merge(page, from: cell) else {
-                overtaken += 1
-                guard overtaken < Self.overtakenLimit else {
-                    throw CellFailure(message: "events overtook the inventory \(overtaken) times")
-                }
-                continue
-            }
-            servers += page.servers.count
-            after = page.servers.last?.id ?? after
-            if page.isLast { break }
-        }
-        try await store.endResync(of: cell, loss: loss)
-        return servers
-    }
-
-    private func audit() async throws {
-        while !Task.isCancelled {
-            try await clock.sleep(for: Self.auditInterval)
-            guard health.withLock({ $0.view.health }) != .down else { continue }
-            do {
-                guard try await isDifferent() else { continue }
-                try await clock.sleep(for: Self.auditRepeat)
-                guard try await isDifferent() else { continue }
-                logger.warning("the directory does not say what the cell says", metadata: ["cell": "\(cell)"])
-                try await store.noteLoss(of: cell, now: wallClock.now())
-                resync()
-            } catch is CancellationError {
-                return
-            } catch {
-                logger.debug("not compared", metadata: ["cell": "\(cell)", "error": "\(ErrorChain(error))"])
-            }
-        }
-    }
-
-    /// Only at the same sequence is there anything to compare.
-    private func isDifferent() async throws -> Bool {
-        let theirs = try await router.send(AuditRequest(), to: cell, context: context())
-        let ours = try await store.audit(of: cell)
-        return ours.sequence == theirs.sequence && ours != theirs
     }
 }
 

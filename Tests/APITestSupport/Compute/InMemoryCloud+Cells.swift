@@ -34,7 +34,11 @@ extension InMemoryCloud {
         case is ConsoleOutputRequest:
             reply = ConsoleOutputRequest.Reply.output(state.withLock { $0.console })
         case let request as SetHostRequest: reply = set(request, cell)
-        default: throw .failed(cell, "no answer to \(R.kind)")
+        default:
+            guard let answer = state.withLock({ $0.answers[cell] })?(request) else {
+                throw .failed(cell, "no answer to \(R.kind)")
+            }
+            reply = answer
         }
         guard let typed = reply as? R.Reply else { throw .malformed(cell, R.kind) }
         return typed

@@ -30,7 +30,11 @@ package final class InMemoryCloud: DirectoryStore, ServerAcceptance, CellRouter 
         var orders: [CellPath: PlacementOrder] = [:]
         var retiredCells: Set<CellPath> = []
         var placements: [ServerID: [ServerLocation.Placement]] = [:]
+        var answers: [CellPath: Answers] = [:]
     }
+
+    /// What a cell answers to a request that this cloud itself does not know; nil for a failure of the cell.
+    package typealias Answers = @Sendable (any CellRequest) -> (any Sendable)?
 
     let state = Mutex(State())
     private let networks: InMemoryNetworkStore
@@ -70,6 +74,9 @@ package final class InMemoryCloud: DirectoryStore, ServerAcceptance, CellRouter 
     package func setState(_ id: ServerID, _ newState: ServerState) { change(id) { $0.instance.state = newState } }
     /// Rows of these cells may be missing.
     package func setGaps(_ cells: [CellPath]) { state.withLock { $0.gaps = cells } }
+    package func setAnswers(of cell: CellPath, _ answers: @escaping Answers) {
+        state.withLock { $0.answers[cell] = answers }
+    }
     package func setDown(_ cell: CellPath) { state.withLock { _ = $0.downCells.insert(cell) } }
     package func instance(_ id: ServerID) -> Instance? { state.withLock { $0.servers[id]?.instance } }
     package var calls: [CellPath: Int] { state.withLock { $0.calls } }

@@ -169,4 +169,12 @@ package final class InMemoryInstanceActionStore: InstanceActionStore {
     package func actions(of server: ServerID) async throws -> [InstanceActionRecord] {
         actions.withLock { Array($0.filter { $0.serverID == server }.reversed()) }
     }
+
+    private let chosen = Mutex<[ServerID: [PlacementAttempt]]>([:])
+    package func setAttempts(_ attempts: [PlacementAttempt], of server: ServerID) {
+        chosen.withLock { $0[server] = attempts }
+    }
+    package func attempts(of server: ServerID) async throws -> [PlacementAttempt] {
+        chosen.withLock { $0[server] ?? [] }
+    }
 }
