@@ -14,7 +14,7 @@ struct DesiredStateIndex {
     let databaseClients: Set<HostName>
     /// Hosts with processes that verify existing servers by what the host's own system trusts.
     let trustingSystem: Set<HostName>
-    private let processes: [CellPath: [ProcessLayout.Process]]
+    private let processes: [CellPath: [ProcessLayout.Kind: [ProcessLayout.Process]]]
 
     init(_ topology: Topology) {
         layout = ProcessLayout(topology)
@@ -34,10 +34,10 @@ struct DesiredStateIndex {
             layout.processes.filter {
                 $0.configuration.authorities.contains(ProcessLayout.Paths.systemAuthorities)
             }.map(\.host))
-        processes = Dictionary(grouping: layout.processes, by: \.cell)
+        processes = layout.processes.reduce(into: [:]) { $0[$1.cell, default: [:]][$1.kind, default: []].append($1) }
     }
 
     func processes(_ kind: ProcessLayout.Kind, _ cell: CellPath) -> [ProcessLayout.Process] {
-        (processes[cell] ?? []).filter { $0.kind == kind }
+        processes[cell]?[kind] ?? []
     }
 }
