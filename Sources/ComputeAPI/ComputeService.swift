@@ -23,7 +23,8 @@ package struct ComputeService: APIService {
             ServerMetadataEndpoints(dependencies, servers), ServerNetworkEndpoints(dependencies, servers),
             ServerDetailEndpoints(dependencies, servers), LimitEndpoints(dependencies), QuotaEndpoints(dependencies),
             UsageEndpoints(dependencies), ServiceEndpoints(dependencies), HypervisorEndpoints(dependencies),
-            ZoneEndpoints(dependencies), ExtensionEndpoints(), EmptyEndpoints(), GoneEndpoints(),
+            ZoneEndpoints(dependencies), AggregateEndpoints(dependencies),
+            ServerGroupEndpoints(dependencies), ExtensionEndpoints(), EmptyEndpoints(), GoneEndpoints(),
         ]
     }
 

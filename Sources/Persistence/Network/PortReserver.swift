@@ -9,7 +9,8 @@ extension PortLedger {
         let reserver = PortReserver(store: store)
         return PortLedger(
             reserve: { try await reserver.reserve($0, in: $1, now: $2) },
-            release: { try await PortReserver.release($0, in: $1) })
+            release: { try await PortReserver.release($0, in: $1) },
+            reconcile: { try await PortReserver.releaseStrays(in: $0) })
     }
 }
 
@@ -69,6 +70,17 @@ struct PortReserver: Sendable {
             where device_id = \(device)
             """,
         ])
+    }
+
+    /// Removes ports that were made for servers and whose server is gone; those that a user gave to something else stay.
+    static func releaseStrays(in transaction: PostgresTransaction) async throws -> Int {
+        let isServer = "p.device_id ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'"
+        let server = "(case when \(isServer) then p.device_id::uuid end)"
+        return try await transaction.execute(
+            """
+            delete from network.ports p where p.is_owned_by_server and \(raw: isServer)
+                and \(raw: PostgresRootStore.isWhole) and \(raw: PostgresRootStore.isGone(server))
+            """)
     }
 
     /// Existing ports become the server's.

@@ -22,15 +22,19 @@ package struct PostgresRootStore: Sendable {
 }
 
 /// Ports inside a transaction of the root store: reserved when servers are accepted, released when they are gone.
+/// `reconcile` removes those of servers that are gone all the same, and counts them.
 package struct PortLedger: Sendable {
     package var reserve: @Sendable (PortReservation, PostgresTransaction, Date) async throws -> ReservedPorts
     package var release: @Sendable (ServerID, PostgresTransaction) async throws -> Void
+    package var reconcile: @Sendable (PostgresTransaction) async throws -> Int
 
     package init(
         reserve: @escaping @Sendable (PortReservation, PostgresTransaction, Date) async throws -> ReservedPorts,
-        release: @escaping @Sendable (ServerID, PostgresTransaction) async throws -> Void
+        release: @escaping @Sendable (ServerID, PostgresTransaction) async throws -> Void,
+        reconcile: @escaping @Sendable (PostgresTransaction) async throws -> Int
     ) {
         self.reserve = reserve
         self.release = release
+        self.reconcile = reconcile
     }
 }

@@ -15,6 +15,8 @@ package enum RootSchema {
         Migration(number: 5, name: "uses, gaps of the directory, its indexes", statements: completeness),
         Migration(number: 6, name: "changes of placement", statements: placementChanges),
         Migration(number: 7, name: "cells below branches", statements: cellsBelow),
+        Migration(number: 8, name: "aggregates", statements: aggregates),
+        Migration(number: 9, name: "server groups", statements: serverGroups),
     ]
 
     static let directory = [

@@ -4,17 +4,16 @@ import Metrics
 import Primitives
 import ServerLifecycle
 
-/// Keeps what must stay true of the root's own tables: servers without a cell are in the directory, and what counts
-/// against quotas is what there is.
+/// Keeps what must stay true of the root's own tables: servers without a cell are in the directory, and quotas, claims,
+/// groups and ports are those of the servers there are.
 struct DirectoryKeeper: Sendable {
-    /// Time between two proofs of the quotas' counts (seconds).
+    /// Time between two proofs (seconds).
     static let proofInterval: TimeInterval = 30
 
     let store: any RootStore
     let wallClock: any WallClock
     let logger: Logger
     private let provedAt = Mutexed(Date.distantPast)
-    private let mended = Counter(label: "cellwright_quota_uses_mended")
 
     init(store: any RootStore, wallClock: any WallClock, logger: Logger) {
         self.store = store
@@ -30,11 +29,13 @@ struct DirectoryKeeper: Sendable {
         }
         let now = wallClock.now()
         guard now.timeIntervalSince(provedAt.withLock { $0 }) >= Self.proofInterval else { return false }
-        let wrong = try await store.reconcileUses()
+        let found = try await store.reconcile()
         provedAt.withLock { $0 = now }
-        if wrong > 0 {
-            mended.increment(by: Int64(wrong))
-            logger.warning("what counts against quotas was wrong", metadata: ["servers": "\(wrong)"])
+        for (name, count) in found.findings {
+            Counter(label: "cellwright_root_mended", dimensions: [("what", name)]).increment(by: Int64(count))
+            logger.warning(
+                "the root's tables did not fit the servers there are and were mended",
+                metadata: ["what": "\(name)", "count": "\(count)"])
         }
         return false
     }
