@@ -129,12 +129,17 @@ package struct ServerViewContext: Codable, Sendable, Hashable {
     package var computeURL: String
     /// Shows the attributes that only administrators see.
     package var isAdmin: Bool
+    /// The group of the one server that is shown, which the root knows; nil for none.
+    package var serverGroup: ServerGroupID?
 
-    package init(detail: Detail, microversion: Int, computeURL: String, isAdmin: Bool) {
+    package init(
+        detail: Detail, microversion: Int, computeURL: String, isAdmin: Bool, serverGroup: ServerGroupID? = nil
+    ) {
         self.detail = detail
         self.microversion = microversion
         self.computeURL = computeURL
         self.isAdmin = isAdmin
+        self.serverGroup = serverGroup
     }
 }
 

@@ -3,10 +3,10 @@ package import MessageBus
 
 /// The root's writes for the API: what it accepts is durable before it answers. Adapter: `Persistence`.
 package protocol ServerAcceptance: Sendable {
-    /// Accepts new servers in one root transaction: quota checked, ports reserved, directory rows and build requests
-    /// written, scheduler notified. All or none.
+    /// Accepts new servers in one root transaction: quota checked, group joined, ports reserved, directory rows and build
+    /// requests written, scheduler notified. All or none.
     /// - Returns: the instances with their interfaces and security groups, in the order given.
-    /// - Throws: ``QuotaExceeded``, ``PortReservationError``.
+    /// - Throws: ``QuotaExceeded``, ``ServerGroupNotFound``, ``PortReservationError``.
     func accept(_ servers: NewServers) async throws -> [Instance]
 
     /// Accepts a delete in one root transaction. A server without a cell goes at once with its ports and its build
@@ -37,12 +37,20 @@ package struct NewServers: Sendable {
     package var quota: ComputeQuota
     /// Of the user in the project, where an administrator set one.
     package var userQuota: ComputeQuota?
+    /// The project's group that all of them join.
+    package var group: ServerGroupID?
 
-    package init(servers: [Server], quota: ComputeQuota, userQuota: ComputeQuota? = nil) {
+    package init(
+        servers: [Server], quota: ComputeQuota, userQuota: ComputeQuota? = nil, group: ServerGroupID? = nil
+    ) {
         self.servers = servers
         self.quota = quota
         self.userQuota = userQuota
+        self.group = group
     }
+
+    /// Members that one user may have in a group; -1 for no bound.
+    package var groupMemberLimit: Int { (userQuota ?? quota).serverGroupMembers }
 }
 
 package enum ServerDeletion: Sendable, Equatable {

@@ -11,6 +11,8 @@ package enum SecurityRuleSubject: Sendable {}
 package enum ProviderSubject: Sendable {}
 package enum HypervisorSubject: Sendable {}
 package enum ServiceSubject: Sendable {}
+package enum AggregateSubject: Sendable {}
+package enum ServerGroupSubject: Sendable {}
 
 /// A server: the API's word; inside it is an ``Instance``.
 package typealias ServerID = Identifier<ServerSubject>
@@ -21,6 +23,8 @@ package typealias SubnetID = Identifier<SubnetSubject>
 package typealias PortID = Identifier<PortSubject>
 package typealias SecurityGroupID = Identifier<SecurityGroupSubject>
 package typealias SecurityRuleID = Identifier<SecurityRuleSubject>
+package typealias AggregateID = Identifier<AggregateSubject>
+package typealias ServerGroupID = Identifier<ServerGroupSubject>
 /// A resource provider of placement; a compute host's provider has the same UUID as its hypervisor.
 package typealias ProviderID = Identifier<ProviderSubject>
 

@@ -10,6 +10,8 @@ package struct ComputeDependencies: Sendable {
     package var acceptance: any ServerAcceptance
     package var cells: any CellRouter
     package var hosts: any HostDirectory
+    package var aggregates: any AggregateStore
+    package var serverGroups: any ServerGroupStore
     package var flavors: any FlavorStore
     package var keyPairs: any KeyPairStore
     package var quotas: any ComputeQuotaStore
@@ -26,7 +28,8 @@ package struct ComputeDependencies: Sendable {
 
     package init(
         directory: any DirectoryStore, acceptance: any ServerAcceptance, cells: any CellRouter,
-        hosts: any HostDirectory, flavors: any FlavorStore, keyPairs: any KeyPairStore, quotas: any ComputeQuotaStore,
+        hosts: any HostDirectory, aggregates: any AggregateStore, serverGroups: any ServerGroupStore,
+        flavors: any FlavorStore, keyPairs: any KeyPairStore, quotas: any ComputeQuotaStore,
         actions: any InstanceActionStore, networks: any NetworkStore, images: any ImageCatalog,
         tickets: any ImageTicketIssuer, tokens: any TokenValidator, keyGenerator: any KeyGenerator,
         ids: any IDSource, wallClock: any WallClock, cellTimeout: Duration = .seconds(10)
@@ -35,6 +38,8 @@ package struct ComputeDependencies: Sendable {
         self.acceptance = acceptance
         self.cells = cells
         self.hosts = hosts
+        self.aggregates = aggregates
+        self.serverGroups = serverGroups
         self.flavors = flavors
         self.keyPairs = keyPairs
         self.quotas = quotas

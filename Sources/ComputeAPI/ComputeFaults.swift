@@ -8,6 +8,7 @@ enum ComputeFaults {
     @Sendable static func fault(_ error: any Error) -> APIFault? {
         switch error {
         case let error as QuotaExceeded: quota(error)
+        case let error as ServerGroupNotFound: .badRequest("Instance group \(error.id) could not be found.")
         case let error as PortReservationError: reservation(error)
         case let error as DirectoryError: directory(error)
         case let error as CellError: cell(error)
@@ -17,10 +18,16 @@ enum ComputeFaults {
     }
 
     private static func quota(_ error: QuotaExceeded) -> APIFault {
-        if error.resource == "key_pairs" { return .forbidden("Quota exceeded, too many key pairs.") }
-        return .forbidden(
-            "Quota exceeded for \(error.resource): Requested \(error.requested), but already used \(error.used) of "
-                + "\(error.limit) \(error.resource)")
+        switch error.resource {
+        case "key_pairs": .forbidden("Quota exceeded, too many key pairs.")
+        case "server_groups": .forbidden("Quota exceeded, too many server groups.")
+        case "server_group_members": .forbidden("Quota exceeded, too many servers in group")
+        case "metadata_items": .forbidden("Maximum number of metadata items exceeds \(error.limit)")
+        default:
+            .forbidden(
+                "Quota exceeded for \(error.resource): Requested \(error.requested), but already used \(error.used) "
+                    + "of \(error.limit) \(error.resource)")
+        }
     }
 
     private static func reservation(_ error: PortReservationError) -> APIFault {

@@ -36,8 +36,10 @@ struct ComputeRequest: Sendable {
     /// The path parameter `{sub}`.
     var sub: String { context.parameter("sub") }
 
-    func view(_ detail: ServerViewContext.Detail) -> ServerViewContext {
-        ServerViewContext(detail: detail, microversion: version, computeURL: computeURL, isAdmin: isAdmin)
+    /// - Parameter group: of the one server that is shown.
+    func view(_ detail: ServerViewContext.Detail, group: ServerGroupID? = nil) -> ServerViewContext {
+        ServerViewContext(
+            detail: detail, microversion: version, computeURL: computeURL, isAdmin: isAdmin, serverGroup: group)
     }
 
     /// The body, which must be an object.

@@ -24,7 +24,8 @@ package struct ComputeService: APIService {
             ServerDetailEndpoints(dependencies, servers), InstanceActionEndpoints(dependencies, servers),
             LimitEndpoints(dependencies), QuotaEndpoints(dependencies),
             UsageEndpoints(dependencies), ServiceEndpoints(dependencies), HypervisorEndpoints(dependencies),
-            ZoneEndpoints(dependencies), ExtensionEndpoints(), EmptyEndpoints(), GoneEndpoints(),
+            ZoneEndpoints(dependencies), AggregateEndpoints(dependencies),
+            ServerGroupEndpoints(dependencies), ExtensionEndpoints(), EmptyEndpoints(), GoneEndpoints(),
         ]
     }
 

@@ -17,60 +17,60 @@ package struct CandidatePlanner: Sendable {
         _ requests: [PlacementRequest], on snapshot: PlacementSnapshot,
         using generator: inout some RandomNumberGenerator
     ) -> [[HostName]] {
-        var touched = TouchedHosts(snapshot.hosts)
-        var shortlists: [PlacementRequest: [Int]] = [:]
+        var board = PlanningBoard(snapshot)
+        var shortlists: [PlanningBoard.Wish: [Int]] = [:]
         var plans: [[HostName]] = []
         plans.reserveCapacity(requests.count)
         for request in requests {
+            let wish = board.wish(request)
             let shortlist: [Int]
-            if let known = shortlists[request] {
+            if let known = shortlists[wish], !board.isDrawnToOthers(wish) {
                 shortlist = known
             } else {
                 // A server takes a place on one host, and a place that is taken only makes a host worse. So at least
                 // `candidateLimit` of so many are as they were when the last server of the batch has its turn, and no
                 // host outside the list is better than those.
-                shortlist = best(
-                    Self.candidateLimit + requests.count, for: request, of: touched, using: &generator)
-                shortlists[request] = shortlist
+                shortlist = best(Self.candidateLimit + requests.count, for: wish, on: board, using: &generator)
+                shortlists[wish] = shortlist
             }
-            let ranked = best(Self.candidateLimit, for: request, of: touched, among: shortlist, using: &generator)
-            plans.append(ranked.map { touched[$0].name })
-            if let first = ranked.first { touched.place(request.resources, on: first) }
+            let ranked = best(Self.candidateLimit, for: wish, on: board, among: shortlist, using: &generator)
+            plans.append(ranked.map { board[$0].name })
+            if let first = ranked.first { board.place(request, on: first) }
         }
         return plans
     }
 
     private struct Rank: Comparable {
         let index: Int
+        let reluctance: Int
         let load: Double
         let tie: UInt64
-        static func < (left: Rank, right: Rank) -> Bool { (left.load, left.tie) < (right.load, right.tie) }
+        static func < (left: Rank, right: Rank) -> Bool {
+            (left.reluctance, left.load, left.tie) < (right.reluctance, right.load, right.tie)
+        }
     }
 
-    /// The `count` least loaded hosts that can take the request, best first.
+    /// The `count` best hosts that can take the request, best first: the least loaded, unless a group would rather have
+    /// others.
     private func best(
-        _ count: Int, for request: PlacementRequest, of hosts: TouchedHosts, among indices: [Int]? = nil,
+        _ count: Int, for wish: PlanningBoard.Wish, on board: PlanningBoard, among indices: [Int]? = nil,
         using generator: inout some RandomNumberGenerator
     ) -> [Int] {
         var found: [Rank] = []
         found.reserveCapacity(2 * count)
-        for place in 0..<(indices?.count ?? hosts.count) {
+        for place in 0..<(indices?.count ?? board.count) {
             let index = indices?[place] ?? place
-            let host = hosts[index]
-            guard accepts(host, request) else { continue }
-            found.append(Rank(index: index, load: load(of: host, with: request), tie: generator.next()))
+            let host = board[index]
+            guard board.accepts(host, wish) else { continue }
+            found.append(
+                Rank(
+                    index: index, reluctance: board.reluctance(of: host, toward: wish),
+                    load: load(of: host, with: wish.request), tie: generator.next()))
             guard found.count == 2 * count else { continue }
             found.sort()
             found.removeLast(count)
         }
         return found.sorted().prefix(count).map(\.index)
-    }
-
-    private func accepts(_ host: PlacementSnapshot.Host, _ request: PlacementRequest) -> Bool {
-        guard host.isEligible, !request.excludedHosts.contains(host.name) else { return false }
-        if let forced = request.forcedHost, forced != host.name { return false }
-        if let zone = request.availabilityZone, zone != host.availabilityZone { return false }
-        return request.resources.allSatisfy { name, amount in (host.resources[name]?.free ?? 0) >= amount }
     }
 
     /// The fullest of the wanted resources after the claim, 0 to 1: the least loaded host comes first.
@@ -81,23 +81,5 @@ package struct CandidatePlanner: Sendable {
             fullest = max(fullest, Double(resource.used + amount) / Double(resource.capacity))
         }
         return fullest
-    }
-}
-
-/// A snapshot's hosts as they are after the batch's earlier servers, without a copy of the others.
-private struct TouchedHosts {
-    private let hosts: [PlacementSnapshot.Host]
-    private var changed: [Int: PlacementSnapshot.Host] = [:]
-
-    init(_ hosts: [PlacementSnapshot.Host]) { self.hosts = hosts }
-
-    var count: Int { hosts.count }
-
-    subscript(index: Int) -> PlacementSnapshot.Host { changed.isEmpty ? hosts[index] : changed[index] ?? hosts[index] }
-
-    mutating func place(_ resources: [String: Int64], on index: Int) {
-        var host = self[index]
-        for (name, amount) in resources { host.resources[name]?.used += amount }
-        changed[index] = host
     }
 }

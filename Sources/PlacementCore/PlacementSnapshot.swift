@@ -5,17 +5,22 @@ package struct PlacementSnapshot: Sendable, Equatable {
     package struct Host: Sendable, Equatable {
         package var name: HostName
         package var cell: CellPath
+        /// As its aggregates say, else as it says itself.
         package var availabilityZone: String
+        /// Numbers of the aggregates that it is in.
+        package var aggregates: [Int64]
         /// Enabled, up, and in a cell that is enabled and up.
         package var isEligible: Bool
         package var resources: [String: Resource]
 
         package init(
-            name: HostName, cell: CellPath, availabilityZone: String, isEligible: Bool, resources: [String: Resource]
+            name: HostName, cell: CellPath, availabilityZone: String, aggregates: [Int64] = [], isEligible: Bool,
+            resources: [String: Resource]
         ) {
             self.name = name
             self.cell = cell
             self.availabilityZone = availabilityZone
+            self.aggregates = aggregates
             self.isEligible = isEligible
             self.resources = resources
         }
@@ -39,27 +44,80 @@ package struct PlacementSnapshot: Sendable, Equatable {
         package var free: Int64 { capacity - used }
     }
 
-    package var hosts: [Host]
+    /// A server group, with how many of its servers which hosts have.
+    package struct Group: Sendable, Equatable {
+        package var policy: ServerGroup.Policy
+        package var servers: [HostName: Int]
+        private let serversPerHost: Int
 
-    package init(hosts: [Host]) { self.hosts = hosts }
+        package init(policy: ServerGroup.Policy, serversPerHost: Int? = nil, servers: [HostName: Int] = [:]) {
+            self.policy = policy
+            self.servers = servers
+            self.serversPerHost = serversPerHost ?? 1
+        }
+
+        /// Whether the policy lets one more of its servers on the host.
+        package func accepts(_ host: HostName) -> Bool {
+            switch policy {
+            case .affinity: servers.isEmpty || servers[host] != nil
+            case .antiAffinity: servers[host, default: 0] < serversPerHost
+            case .softAffinity, .softAntiAffinity: true
+            }
+        }
+
+        /// How far a host is from what a soft policy would rather have: less is better.
+        func reluctance(_ host: HostName) -> Int {
+            switch policy {
+            case .affinity, .antiAffinity: 0
+            case .softAffinity: -servers[host, default: 0]
+            case .softAntiAffinity: servers[host, default: 0]
+            }
+        }
+    }
+
+    package var hosts: [Host]
+    /// Metadata of aggregates, by number.
+    package var aggregates: [Int64: [String: String]]
+    /// Of the servers that are to be placed.
+    package var groups: [ServerGroupID: Group]
+
+    package init(
+        hosts: [Host], aggregates: [Int64: [String: String]] = [:], groups: [ServerGroupID: Group] = [:]
+    ) {
+        self.hosts = hosts
+        self.aggregates = aggregates
+        self.groups = groups
+    }
 }
 
 /// What one server wants of a host.
 package struct PlacementRequest: Sendable, Hashable {
     package var resources: [String: Int64]
+    /// Aggregates may keep a host for some projects.
+    package var projectID: ProjectID?
+    /// What some aggregate of the host must have in its metadata: ``Flavor/aggregateSpecs``.
+    package var aggregateSpecs: [String: String]
     package var availabilityZone: String?
     /// An administrator's choice.
     package var forcedHost: HostName?
-    /// Hosts on which an attempt failed.
+    /// Hosts that it must not come to: an attempt failed there, or a server is there that it asked to be apart from.
     package var excludedHosts: Set<HostName>
+    /// Where the servers are that it asked to be with; nil for any host.
+    package var allowedHosts: Set<HostName>?
+    package var group: ServerGroupID?
 
     package init(
-        resources: [String: Int64], availabilityZone: String? = nil, forcedHost: HostName? = nil,
-        excludedHosts: Set<HostName> = []
+        resources: [String: Int64], projectID: ProjectID? = nil, aggregateSpecs: [String: String] = [:],
+        availabilityZone: String? = nil, forcedHost: HostName? = nil, excludedHosts: Set<HostName> = [],
+        allowedHosts: Set<HostName>? = nil, group: ServerGroupID? = nil
     ) {
         self.resources = resources
+        self.projectID = projectID
+        self.aggregateSpecs = aggregateSpecs
         self.availabilityZone = availabilityZone
         self.forcedHost = forcedHost
         self.excludedHosts = excludedHosts
+        self.allowedHosts = allowedHosts
+        self.group = group
     }
 }

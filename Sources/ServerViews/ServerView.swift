@@ -109,7 +109,9 @@ package struct ServerView: Sendable {
         if version >= 19 { writer.field("description", instance.description) }
         if version >= 26 { writer.field("tags", instance.tags) }
         if version >= 63 { writer.null("trusted_image_certificates") }
-        if version >= 71 && context.detail != .full { writer.array("server_groups") { _ in } }
+        if version >= 71 && context.detail != .full {
+            writer.field("server_groups", context.serverGroup.map { [$0.description] } ?? [])
+        }
         if version >= 73 { writer.field("locked_reason", instance.isLocked ? instance.lockedReason : nil) }
     }
 

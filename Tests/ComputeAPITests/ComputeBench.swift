@@ -52,7 +52,8 @@ struct ComputeBench {
             [
                 ComputeService(
                     ComputeDependencies(
-                        directory: cloud, acceptance: cloud, cells: cloud, hosts: cloud, flavors: flavors,
+                        directory: cloud, acceptance: cloud, cells: cloud, hosts: cloud, aggregates: cloud,
+                        serverGroups: cloud, flavors: flavors,
                         keyPairs: InMemoryKeyPairStore(), quotas: InMemoryComputeQuotaStore(),
                         actions: actions, networks: networks, images: images, tickets: images,
                         tokens: PeopleTokens(), keyGenerator: Ed25519KeyGenerator(), ids: ids, wallClock: clock))

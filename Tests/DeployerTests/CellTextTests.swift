@@ -5,10 +5,13 @@ import Testing
 @Suite struct CellTextTests {
     static func cell(
         _ path: String, health: String = "up", reason: String? = nil, placement: String = "enabled", servers: Int = 0,
-        hosts: Int = 2, up: Int = 2, conductors: Int = 1, lag: Int64 = 0, agents: [String: Int] = ["0.1.0": 2]
+        hosts: Int = 2, up: Int = 2, conductors: Int = 1, lag: Int64 = 0, agents: [String: Int] = ["0.1.0": 2],
+        below: Int = 0
     ) -> CellReport {
         CellReport(
-            path: path, parent: "/", health: .init(state: health, reason: reason, since: "2026-11-23T06:00:00Z"),
+            path: path, parent: "/", depth: path.split(separator: "/").count, kind: below == 0 ? "leaf" : "branch",
+            cells: .init(total: below, down: 0),
+            health: .init(state: health, reason: reason, since: "2026-11-23T06:00:00Z"),
             placement: .init(state: placement, reason: nil, since: "2026-11-23T06:00:00Z"),
             servers: .init(total: servers, building: 0, deleting: 0, projects: servers == 0 ? 0 : 1),
             hosts: .init(total: hosts, up: up, enabled: hosts), conductors: .init(up: conductors),
@@ -37,11 +40,21 @@ import Testing
     }
 
     @Test func theTableOfCellsSaysWhatIsUsed() {
-        let lines = CellText.table([Self.cell("/north", servers: 3), Self.cell("/south", health: "down")])
+        let lines = CellText.table([Self.cell("/north", servers: 3), Self.cell("/eu", health: "down", below: 2)])
         #expect(lines.count == 3)
-        #expect(lines[1].hasPrefix("/north  up      enabled"))
+        #expect(lines[1].hasPrefix("/north  leaf        1  up      enabled"))
+        #expect(lines[2].hasPrefix("/eu     branch      1  down    enabled"))
         #expect(lines[1].contains("3/64") && lines[1].contains("0.5/3.5 GiB"))
         #expect(CellText.table([CellReport]()) == ["There is no cell yet."])
+    }
+
+    @Test func aCellSaysWhereItStandsInTheTree() {
+        let leaf = CellText.lines(Self.cell("/eu/eu-1/a"), hosts: [])
+        #expect(leaf.contains { $0.hasPrefix("kind ") && $0.hasSuffix("  leaf at depth 3") })
+        #expect(!leaf.contains { $0.hasPrefix("cells below") })
+        let branch = CellText.lines(Self.cell("/eu", below: 3), hosts: [])
+        #expect(branch.contains { $0.hasPrefix("kind ") && $0.hasSuffix("  branch at depth 1") })
+        #expect(branch.contains { $0.hasPrefix("cells below") && $0.hasSuffix("  3, 0 down") })
     }
 
     @Test func aDrainedCellSaysWhatRemains() {

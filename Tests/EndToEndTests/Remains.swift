@@ -55,6 +55,8 @@ enum Remains {
         union all select 'allocation ' || consumer_id from placement.allocations where consumer_id = any(\(ids))
         union all select 'build request ' || instance_id from scheduler.build_requests where instance_id = any(\(ids))
         union all select 'command ' || instance_id from outbox.commands where instance_id = any(\(ids))
+        union all select 'member ' || instance_id from scheduler.group_members where instance_id = any(\(ids))
+        union all select 'use of a quota ' || instance_id from quota.uses where instance_id = any(\(ids))
         union all select 'port of ' || device_id from network.ports where device_id = any(\(texts))
         union all select 'wrong count of ' || i.class || ' at ' || p.name || ': ' || i.used || ' and ' || a.sum
             from placement.inventories i join placement.providers p on p.id = i.provider_id,

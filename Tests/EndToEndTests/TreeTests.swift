@@ -103,7 +103,15 @@ struct TreeTests {
             #expect(cell.health.state == "up")
             #expect(cell.servers.total == below.count && cell.hosts.up == below.count, "\(cell.path)")
         }
-        for (id, zone) in zones { #expect(try await client.server(id).cell == Self.leaves[zone]) }
+        for cell in cells {
+            #expect(cell.depth == cell.path.split(separator: "/").count)
+            #expect(cell.kind == (Self.leaves.values.contains(cell.path) ? "leaf" : "branch"), "\(cell.path)")
+        }
+        for (id, zone) in zones {
+            let server = try await client.server(id)
+            #expect(server.cell == Self.leaves[zone])
+            #expect(try await client.host(HostName(try #require(server.host))).cell == Self.leaves[zone])
+        }
         await #expect(throws: CellsFailure.self) { try await client.forget(try #require(CellPath("/east"))) }
     }
 

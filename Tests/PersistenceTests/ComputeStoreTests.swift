@@ -68,31 +68,15 @@ struct ComputeStoreTests {
         await pool.close()
     }
 
-    @Test func quotasAndActionsAreKept() async throws {
+    @Test(arguments: ComputeQuotaContract.cases)
+    func postgresKeepsQuotas(of test: ComputeQuotaContract.Case) async throws {
         let (store, pool) = try await store()
-        #expect(try await store.quota(of: "p") == .standard)
-        var quota = ComputeQuota.standard
-        var limits = QuotaLimits()
-        (limits.cores, quota.cores) = (1, 1)
-        try await store.set(limits, of: "p", user: nil)
-        #expect(try await store.quota(of: "p") == quota)
-        // A class stands under what was set for the project, a user's limits above it.
-        limits = QuotaLimits()
-        (limits.cores, limits.instances, quota.instances) = (7, 7, 7)
-        try await store.set(limits, ofClass: "default")
-        #expect(try await store.quota(of: "p") == quota)
-        #expect(try await store.defaults().cores == 7)
-        #expect(try await store.quota(of: "p", user: "u") == nil)
-        limits = QuotaLimits()
-        limits.instances = 3
-        try await store.set(limits, of: "p", user: "u")
-        quota.instances = 3
-        #expect(try await store.quota(of: "p", user: "u") == quota)
-        #expect(try await store.quota(of: "p").instances == 7)
-        try await store.reset("p", user: "u")
-        #expect(try await store.quota(of: "p", user: "u") == nil)
-        try await store.reset("p", user: nil)
-        #expect(try await store.quota(of: "p").cores == 7)
+        try await test.run(store)
+        await pool.close()
+    }
+
+    @Test func actionsAreKept() async throws {
+        let (store, pool) = try await store()
         let server = ServerID(CountingIDs().uuid())
         let actions = ["create", "stop"].map { name in
             InstanceActionRecord(

@@ -77,7 +77,7 @@ struct DirectoryLossTests {
         let mappings = try await cloud.root.store.cells()
         #expect(mappings.filter(\.isResyncWanted).map(\.path).allSatisfy { lost.gaps.contains($0) })
         #expect(try await cloud.root.store.usage(of: "p1").instances == 3, "quotas count on")
-        #expect(try await cloud.root.store.reconcileUses() == 0, "and are left alone")
+        #expect(try await cloud.root.store.reconcile() == Reconciliation(), "and are left alone")
 
         try await cloud.resync()
         let after = try await cloud.list()
@@ -90,7 +90,7 @@ struct DirectoryLossTests {
             #expect(again.summary.status == row.summary.status)
             #expect(again.unplaced?.id == row.unplaced?.id)
         }
-        #expect(try await cloud.root.store.reconcileUses() == 0)
+        #expect(try await cloud.root.store.reconcile() == Reconciliation())
         #expect(try await cloud.root.place().map(\.specification.instance.id) == [cloud.waiting.id])
     }
 
@@ -188,10 +188,10 @@ struct DirectoryLossTests {
             "insert into quota.uses values (gen_random_uuid(), 'p1', 'u1', 8, 8192)")
         _ = try await cloud.root.pool.execute(
             "update quota.uses set vcpus = 7 where instance_id = \(cloud.placed[0].specification.instance.id)")
-        #expect(try await cloud.root.store.reconcileUses() == 3)
+        #expect(try await cloud.root.store.reconcile().uses == 3)
         #expect(
             try await cloud.root.store.usage(of: "p1")
                 == ComputeUsage(instances: 3, cores: 3, memoryMiB: 512 + 512 + 1))
-        #expect(try await cloud.root.store.reconcileUses() == 0)
+        #expect(try await cloud.root.store.reconcile() == Reconciliation())
     }
 }

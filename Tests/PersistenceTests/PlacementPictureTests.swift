@@ -43,7 +43,8 @@ struct PlacementPictureTests {
             of: PostgresRootStore(
                 pool: root.pool,
                 ports: PortLedger(
-                    reserve: { _, _, _ in ReservedPorts(interfaces: [], securityGroups: []) }, release: { _, _ in })))
+                    reserve: { _, _, _ in ReservedPorts(interfaces: [], securityGroups: []) }, release: { _, _ in },
+                    reconcile: { _ in 0 })))
     }
 
     private func apply(_ hosts: HostRecord..., from cell: CellPath, after sequence: Int64) async throws {
@@ -73,7 +74,8 @@ struct PlacementPictureTests {
         let other = PostgresRootStore(
             pool: root.pool,
             ports: PortLedger(
-                reserve: { _, _, _ in ReservedPorts(interfaces: [], securityGroups: []) }, release: { _, _ in }))
+                reserve: { _, _, _ in ReservedPorts(interfaces: [], securityGroups: []) }, release: { _, _ in },
+                reconcile: { _ in 0 }))
         _ = try await root.accept(RootFixture.newServer("big", memoryMiB: 2048))
         let build = try #require(
             try await other.place(limit: 1, now: RootFixture.now) { pending, snapshot in

@@ -33,7 +33,7 @@ struct RootFixture {
             pool: pool,
             ports: PortLedger(
                 reserve: { _, _, _ in ReservedPorts(interfaces: [], securityGroups: ["default"]) },
-                release: { id, _ in await released.add(id) }))
+                release: { id, _ in await released.add(id) }, reconcile: { _ in 0 }))
         acceptance = PostgresServerAcceptance(store: store, now: { Self.now })
         for cell in [Self.north, Self.south] {
             let endpoint = CellMapping.Endpoint(
@@ -57,9 +57,11 @@ struct RootFixture {
     }
 
     static func newServer(
-        _ name: String = "web", project: ProjectID = "p1", memoryMiB: Int = 512, zone: String? = nil
+        _ name: String = "web", project: ProjectID = "p1", memoryMiB: Int = 512, zone: String? = nil,
+        extraSpecs: [String: String] = [:]
     ) -> NewServers.Server {
-        let flavor = Flavor(id: "1", name: "m1.small", vcpus: 1, memoryMiB: memoryMiB, diskGiB: 1)
+        let flavor = Flavor(
+            id: "1", name: "m1.small", vcpus: 1, memoryMiB: memoryMiB, diskGiB: 1, extraSpecs: extraSpecs)
         var instance = Instance(
             id: ServerID(UUID()), projectID: project, userID: "u1", name: name, hostname: name, flavor: flavor,
             image: nil, reservationID: "r-1", createdAt: now)
@@ -75,8 +77,8 @@ struct RootFixture {
         try await acceptance.accept(NewServers(servers: servers, quota: .standard))
     }
 
-    func place() async throws -> [PlacedBuild] {
-        try await store.place(limit: 50, now: Self.now) { pending, snapshot in
+    func place(limit: Int = 50) async throws -> [PlacedBuild] {
+        try await store.place(limit: limit, now: Self.now) { pending, snapshot in
             var random = SystemRandomNumberGenerator()
             return CandidatePlanner().plan(pending.map(\.request), on: snapshot, using: &random)
         }

@@ -25,7 +25,7 @@ extension DirectoryStore {
 
 /// The hosts of all cells, as their cells' events tell the root, with what placement has promised of each.
 package protocol HostDirectory: Sendable {
-    /// With the operator's word already in each record.
+    /// With the operator's word and the zone that aggregates say already in each record.
     func hosts() async throws -> [HostUsage]
 
     /// Says what a host gets from now on. When it returns, no server that is placed later lands there.
@@ -155,6 +155,12 @@ package protocol ComputeQuotaStore: Sendable {
 extension ComputeQuotaStore {
     /// The class that stands under every project.
     package static var defaultClass: String { "default" }
+
+    /// What counts for a user in a project: the user's own limits where an administrator set some, else the project's.
+    package func quota(of project: ProjectID, for user: UserID?) async throws -> ComputeQuota {
+        if let user, let own = try await quota(of: project, user: user) { return own }
+        return try await quota(of: project)
+    }
 }
 
 /// Flavors, in no order. Adapters keep ids and names unique.

@@ -94,11 +94,14 @@ package struct DirectoryRow: Sendable, Equatable {
     package var cell: CellPath?
     /// The build request's document while there is no cell (not placed yet, or never could be).
     package var unplaced: Instance?
+    /// The server group that it is in; lists leave it out.
+    package var group: ServerGroupID?
 
-    package init(summary: InstanceSummary, cell: CellPath?, unplaced: Instance?) {
+    package init(summary: InstanceSummary, cell: CellPath?, unplaced: Instance?, group: ServerGroupID? = nil) {
         self.summary = summary
         self.cell = cell
         self.unplaced = unplaced
+        self.group = group
     }
 }
 

@@ -40,4 +40,15 @@ package struct Flavor: Codable, Sendable, Hashable {
         if disk > 0 { amounts["DISK_GB"] = disk }
         return amounts
     }
+
+    private static let aggregateScope = "aggregate_instance_extra_specs:"
+
+    /// Extra specs that the metadata of a host's aggregates must meet, by key of that metadata.
+    package var aggregateSpecs: [String: String] {
+        var specs: [String: String] = [:]
+        for (key, value) in extraSpecs where key.hasPrefix(Self.aggregateScope) {
+            specs[String(key.dropFirst(Self.aggregateScope.count))] = value
+        }
+        return specs
+    }
 }

@@ -6,7 +6,7 @@ import HTTPTypes
 import Hummingbird
 import Primitives
 
-/// `/os-availability-zone`: zones are what hosts say they are in.
+/// `/os-availability-zone`: zones are what aggregates put hosts in, else what hosts say they are in.
 struct ZoneEndpoints: ComputeEndpoints {
     private let dependencies: ComputeDependencies
 

@@ -80,8 +80,7 @@ struct KeyPairEndpoints: ComputeEndpoints {
         }
         pair.fingerprint = try Self.fingerprint(pair)
         do {
-            let quota = try await quotas.quota(of: request.project)
-            let limit = try await quotas.quota(of: request.project, user: user)?.keyPairs ?? quota.keyPairs
+            let limit = try await quotas.quota(of: request.project, for: user).keyPairs
             pair = try await store.insert(pair, limit: limit)
         } catch is KeyPairExists {
             throw APIFault.conflict("Key pair '\(name)' already exists.")

@@ -8,10 +8,12 @@ import Primitives
 struct LimitEndpoints: ComputeEndpoints {
     private let directory: any DirectoryStore
     private let quotas: any ComputeQuotaStore
+    private let serverGroups: any ServerGroupStore
 
     init(_ dependencies: ComputeDependencies) {
         directory = dependencies.directory
         quotas = dependencies.quotas
+        serverGroups = dependencies.serverGroups
     }
 
     var routes: [ComputeRoute] { [ComputeRoute(.get, "limits", .any, show)] }
@@ -25,13 +27,14 @@ struct LimitEndpoints: ComputeEndpoints {
         }
         let quota = try await quotas.quota(of: project)
         let usage = try await directory.usage(of: project)
+        let groups = try await serverGroups.groupCount(of: project, user: nil)
         var absolute: [String: JSONValue] = [
             "maxTotalInstances": JSONValue(quota.instances), "maxTotalCores": JSONValue(quota.cores),
             "maxTotalRAMSize": JSONValue(quota.memoryMiB), "maxTotalKeypairs": JSONValue(quota.keyPairs),
             "maxServerMeta": JSONValue(quota.metadataItems), "maxServerGroups": JSONValue(quota.serverGroups),
             "maxServerGroupMembers": JSONValue(quota.serverGroupMembers),
             "totalInstancesUsed": JSONValue(usage.instances), "totalCoresUsed": JSONValue(usage.cores),
-            "totalRAMUsed": JSONValue(usage.memoryMiB), "totalServerGroupsUsed": 0,
+            "totalRAMUsed": JSONValue(usage.memoryMiB), "totalServerGroupsUsed": JSONValue(groups),
         ]
         if request.version < 36 {
             for name in ["maxTotalFloatingIps", "maxSecurityGroups", "maxSecurityGroupRules"] { absolute[name] = -1 }

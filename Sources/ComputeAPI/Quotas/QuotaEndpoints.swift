@@ -4,14 +4,16 @@ import HTTPTypes
 import Hummingbird
 import Primitives
 
-/// `/os-quota-sets` and the read side of `/os-quota-class-sets`.
+/// `/os-quota-sets` and `/os-quota-class-sets`.
 struct QuotaEndpoints: ComputeEndpoints {
     private let directory: any DirectoryStore
     private let quotas: any ComputeQuotaStore
+    private let serverGroups: any ServerGroupStore
 
     init(_ dependencies: ComputeDependencies) {
         directory = dependencies.directory
         quotas = dependencies.quotas
+        serverGroups = dependencies.serverGroups
     }
 
     var routes: [ComputeRoute] {
@@ -34,20 +36,14 @@ struct QuotaEndpoints: ComputeEndpoints {
 
     private func show(_ request: ComputeRequest) async throws -> Response {
         let project = try project(request)
-        return Self.response(try await quota(of: project, user: Self.user(request)), request)
-    }
-
-    private func quota(of project: ProjectID, user: UserID?) async throws -> ComputeQuota {
-        if let user, let own = try await quotas.quota(of: project, user: user) { return own }
-        return try await quotas.quota(of: project)
+        return Self.response(try await quotas.quota(of: project, for: Self.user(request)), request)
     }
 
     private func detail(_ request: ComputeRequest) async throws -> Response {
         let project = try project(request)
         let user = Self.user(request)
-        let quota = try await quota(of: project, user: user)
-        let usage = try await directory.usage(of: project, user: user)
-        let used = ["instances": usage.instances, "cores": usage.cores, "ram": usage.memoryMiB]
+        let quota = try await quotas.quota(of: project, for: user)
+        let used = try await used(of: project, user)
         var members = Self.members(quota, request, id: nil).reduce(into: [String: JSONValue]()) { result, member in
             result[member.key] = [
                 "limit": member.value, "in_use": JSONValue(used[member.key] ?? 0), "reserved": 0,
@@ -72,7 +68,7 @@ struct QuotaEndpoints: ComputeEndpoints {
         try body.finish()
         if !force { try await check(limits, project, user) }
         try await quotas.set(limits, of: project, user: user)
-        let quota = try await quota(of: project, user: user)
+        let quota = try await quotas.quota(of: project, for: user)
         return .json(["quota_set": .object(Self.members(quota, request, id: nil))])
     }
 
@@ -88,18 +84,29 @@ struct QuotaEndpoints: ComputeEndpoints {
         return limits
     }
 
+    /// What is counted of a project or of a user in it; nothing is said of key pairs and of members of groups, which count
+    /// elsewhere.
+    private func used(of project: ProjectID, _ user: UserID?) async throws -> [String: Int] {
+        let usage = try await directory.usage(of: project, user: user)
+        return [
+            "instances": usage.instances, "cores": usage.cores, "ram": usage.memoryMiB,
+            "server_groups": try await serverGroups.groupCount(of: project, user: user),
+        ]
+    }
+
     /// Limits below what is in use, and a user's above the project's, need `force`.
     private func check(_ limits: QuotaLimits, _ project: ProjectID, _ user: UserID?) async throws {
-        let usage = try await directory.usage(of: project, user: user)
+        let used = try await used(of: project, user)
         let room = user == nil ? nil : try await quotas.quota(of: project)
-        let parts = [
-            ("instances", limits.instances, usage.instances, room?.instances),
-            ("cores", limits.cores, usage.cores, room?.cores),
-            ("ram", limits.memoryMiB, usage.memoryMiB, room?.memoryMiB),
-        ]
-        for (name, limit, used, most) in parts {
+        for (name, limit, most) in [
+            ("instances", limits.instances, room?.instances), ("cores", limits.cores, room?.cores),
+            ("ram", limits.memoryMiB, room?.memoryMiB), ("key_pairs", limits.keyPairs, room?.keyPairs),
+            ("metadata_items", limits.metadataItems, room?.metadataItems),
+            ("server_groups", limits.serverGroups, room?.serverGroups),
+            ("server_group_members", limits.serverGroupMembers, room?.serverGroupMembers),
+        ] {
             guard let limit else { continue }
-            if limit >= 0 && limit < used {
+            if let used = used[name], limit >= 0, limit < used {
                 throw APIFault.badRequest(
                     "Quota limit \(limit) for \(name) must be greater than or equal to already used and reserved "
                         + "\(used).")

@@ -5,7 +5,8 @@ import Synchronization
 /// Where servers are that this process has lately shown, so that showing one again asks its cell alone.
 ///
 /// Only servers that have run are kept: before, a failed build may move to another cell. A cell that no longer has a
-/// server says so, and the directory decides.
+/// server says so, and the directory decides. Servers in a group are not kept, since their group can be deleted; the
+/// others never join one.
 final class KnownPlaces: Sendable {
     struct Place: Sendable, Equatable {
         var cell: CellPath
@@ -20,7 +21,7 @@ final class KnownPlaces: Sendable {
     func place(of id: ServerID) -> Place? { places.withLock { $0.value(id) } }
 
     func note(_ row: DirectoryRow) {
-        guard let cell = row.cell, row.summary.launchedAt != nil else { return }
+        guard let cell = row.cell, row.summary.launchedAt != nil, row.group == nil else { return }
         places.withLock { $0.keep(Place(cell: cell, project: row.summary.projectID), for: row.summary.id) }
     }
 

@@ -27,7 +27,7 @@ struct ServerAccess: Sendable {
             places.forget(id)
         }
         let row = try await row(request)
-        let rendered = try await rendered(row, view, request)
+        let rendered = try await rendered(row, request.view(.single, group: row.group), request)
         places.note(row)
         return rendered
     }

@@ -18,11 +18,13 @@ struct ServerCreation: Sendable {
         let publicKey = try await publicKey(order.keyName, request)
         let forcedHost = try await checkPlace(order)
         let quota = try await dependencies.quotas.quota(of: request.project)
-        if quota.metadataItems >= 0, order.metadata.count > quota.metadataItems {
+        let userQuota = try await dependencies.quotas.quota(of: request.project, user: request.userID)
+        let metadataLimit = (userQuota ?? quota).metadataItems
+        if metadataLimit >= 0, order.metadata.count > metadataLimit {
             throw QuotaExceeded(
-                resource: "metadata_items", requested: order.metadata.count, used: 0, limit: quota.metadataItems)
+                resource: "metadata_items", requested: order.metadata.count, used: 0, limit: metadataLimit)
         }
-        let count = try await count(order, flavor, quota, request.project)
+        let count = try await count(order, flavor, quota, userQuota, request)
         let ticket = try await dependencies.tickets.ticket(for: image.id)
         let reservationID = "r-" + String(dependencies.ids.next(Never.self).hex.prefix(8))
         let now = dependencies.wallClock.now()
@@ -38,9 +40,8 @@ struct ServerCreation: Sendable {
                     securityGroups: order.securityGroups, hostname: instance.hostname, isAdmin: request.isAdmin),
                 forcedHost: forcedHost)
         }
-        let userQuota = try await dependencies.quotas.quota(of: request.project, user: request.userID)
         return try await dependencies.acceptance.accept(
-            NewServers(servers: servers, quota: quota, userQuota: userQuota))
+            NewServers(servers: servers, quota: quota, userQuota: userQuota, group: order.group))
     }
 
     private func flavor(_ id: String, _ request: ComputeRequest) async throws -> Flavor {
@@ -108,17 +109,22 @@ struct ServerCreation: Sendable {
         return found.name
     }
 
-    /// As many as the quota leaves, between the least and the most that were asked for. The acceptance checks again.
+    /// As many as the quotas leave, between the least and the most that were asked for. The acceptance checks again.
     private func count(
-        _ order: ServerOrder, _ flavor: Flavor, _ quota: ComputeQuota, _ project: ProjectID
+        _ order: ServerOrder, _ flavor: Flavor, _ quota: ComputeQuota, _ userQuota: ComputeQuota?,
+        _ request: ComputeRequest
     ) async throws -> Int {
         guard order.maximumCount > order.minimumCount else { return order.minimumCount }
-        let used = try await dependencies.directory.usage(of: project)
+        let used = try await dependencies.directory.usage(of: request.project)
+        let ownUse =
+            userQuota == nil
+            ? used : try await dependencies.directory.usage(of: request.project, user: request.userID)
         for count in stride(from: order.maximumCount, to: order.minimumCount, by: -1) {
             let added = ComputeUsage(
                 instances: count, cores: count * flavor.vcpus, memoryMiB: count * flavor.memoryMiB)
             do {
                 try quota.check(used: used, added: added)
+                try userQuota?.check(used: ownUse, added: added)
                 return count
             } catch {
                 continue

@@ -75,7 +75,7 @@ struct ServerEndpoints: ComputeEndpoints {
         try body.finish()
         let row = try await servers.row(request)
         let rendered = try await servers.act(
-            .update(changes), verb: "update", on: row, request, view: request.view(.updated))
+            .update(changes), verb: "update", on: row, request, view: request.view(.updated, group: row.group))
         guard let rendered else { throw APIFault.internal() }
         return Self.response(rendered)
     }

@@ -82,7 +82,7 @@ struct ServerMetadataEndpoints: ComputeEndpoints {
 
     private func change(_ action: ServerAction, _ request: ComputeRequest) async throws -> [String: JSONValue] {
         let row = try await servers.row(request)
-        let limit = try await quotas.quota(of: row.summary.projectID).metadataItems
+        let limit = try await quotas.quota(of: row.summary.projectID, for: row.summary.userID).metadataItems
         try await check(action, limit, row, request)
         // The cell checks again, where nobody comes between.
         let rendered = try await servers.act(

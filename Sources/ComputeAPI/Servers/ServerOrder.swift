@@ -36,6 +36,8 @@ struct ServerOrder: Sendable {
     var forcedHost: String?
     var forcedHypervisor: String?
     var schedulerHints: JSONValue?
+    /// A hint of those.
+    var group: ServerGroupID?
 
     static func read(_ request: ComputeRequest) async throws -> ServerOrder {
         var outer = try await request.body()
@@ -46,6 +48,11 @@ struct ServerOrder: Sendable {
             guard case .object? = hints else { throw outer.invalid(key, hints ?? .null, "is not of type 'object'") }
             order.schedulerHints = hints
         }
+        let hints = SchedulerHints(order.schedulerHints)
+        if let name = hints.malformed.first {
+            throw outer.invalid(name, order.schedulerHints?[name] ?? .null, "is not a 'uuid'")
+        }
+        order.group = hints.group
         try outer.finish()
         try order.readBasics(&body)
         try order.readPlacement(&body, request)

@@ -36,8 +36,19 @@ package struct CellReport: Codable, Sendable, Equatable {
         package var lag: Int64
     }
 
+    package struct Cells: Codable, Sendable, Equatable {
+        package var total: Int
+        package var down: Int
+    }
+
     package var path: String
     package var parent: String?
+    /// 1 for a child of the root.
+    package var depth: Int
+    /// `branch` or `leaf`.
+    package var kind: String
+    /// Below it.
+    package var cells: Cells
     package var health: Health
     package var placement: PlacementReport
     package var servers: Servers

@@ -6,14 +6,15 @@ package enum CellText {
     package static func table(_ cells: [CellReport]) -> [String] {
         guard !cells.isEmpty else { return ["There is no cell yet."] }
         var table = TextTable([
-            ("CELL", .left), ("HEALTH", .left), ("PLACEMENT", .left), ("HOSTS UP", .right), ("SERVERS", .right),
-            ("VCPUS", .right), ("MEMORY", .right), ("VERSION", .left), ("LAG", .right),
+            ("CELL", .left), ("KIND", .left), ("DEPTH", .right), ("HEALTH", .left), ("PLACEMENT", .left),
+            ("HOSTS UP", .right), ("SERVERS", .right), ("VCPUS", .right), ("MEMORY", .right), ("VERSION", .left),
+            ("LAG", .right),
         ])
         for cell in cells {
             table.add([
-                cell.path, cell.health.state, cell.placement.state, "\(cell.hosts.up)/\(cell.hosts.total)",
-                String(cell.servers.total), used(cell.capacity.vcpus), memory(cell.capacity.memoryMib),
-                cell.versions.supervisor, String(cell.events.lag),
+                cell.path, cell.kind, String(cell.depth), cell.health.state, cell.placement.state,
+                "\(cell.hosts.up)/\(cell.hosts.total)", String(cell.servers.total), used(cell.capacity.vcpus),
+                memory(cell.capacity.memoryMib), cell.versions.supervisor, String(cell.events.lag),
             ])
         }
         return table.lines
@@ -37,7 +38,8 @@ package enum CellText {
     package static func lines(_ cell: CellReport, hosts: [HostReport]) -> [String] {
         let agents = cell.versions.agents.sorted { $0.key < $1.key }.map { "\($0.key) on \($0.value)" }
         return pairs([
-            ("cell", cell.path), ("parent", cell.parent),
+            ("cell", cell.path), ("parent", cell.parent), ("kind", "\(cell.kind) at depth \(cell.depth)"),
+            ("cells below", cell.cells.total == 0 ? nil : "\(cell.cells.total), \(cell.cells.down) down"),
             ("health", sentence(cell.health.state, cell.health.reason, cell.health.since)),
             ("placement", sentence(cell.placement.state, cell.placement.reason, cell.placement.since)),
             (

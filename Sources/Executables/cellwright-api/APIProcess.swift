@@ -88,7 +88,8 @@ struct APIProcess {
         let store = PostgresComputeStore(pool: pool)
         return ComputeDependencies(
             directory: root, acceptance: PostgresServerAcceptance(store: root, now: { SystemWallClock().now() }),
-            cells: router, hosts: root, flavors: store, keyPairs: store, quotas: store, actions: store,
+            cells: router, hosts: root, aggregates: root, serverGroups: root, flavors: store, keyPairs: store,
+            quotas: store, actions: store,
             networks: networks, images: images, tickets: tickets, tokens: identity.authority,
             keyGenerator: Ed25519KeyGenerator(), ids: SystemIDSource(), wallClock: SystemWallClock())
     }

@@ -10,8 +10,7 @@ extension PortLedger {
         return PortLedger(
             reserve: { try await reserver.reserve($0, in: $1, now: $2) },
             release: { try await PortReserver.release($0, in: $1) },
-            dead: { try await PortReserver.deadServers(limit: $0, in: $1) },
-            strange: { try await PortReserver.strangePorts(in: $0) })
+            reconcile: { try await PortReserver.releaseStrays(in: $0) })
     }
 }
 
@@ -73,30 +72,15 @@ struct PortReserver: Sendable {
         ])
     }
 
-    /// A port's device as a server's id; null when it is none.
-    private static let device: Statement = """
-        case when p.device_id ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then p.device_id::uuid end
-        """
-
-    /// Servers that the directory knows to be deleted and that still have ports.
-    static func deadServers(limit: Int, in transaction: PostgresTransaction) async throws -> [ServerID] {
-        try await transaction.query(
+    /// Removes ports that were made for servers and whose server is gone; those that a user gave to something else stay.
+    static func releaseStrays(in transaction: PostgresTransaction) async throws -> Int {
+        let isServer = "p.device_id ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'"
+        let server = "(case when \(isServer) then p.device_id::uuid end)"
+        return try await transaction.execute(
             """
-            select distinct i.id from network.ports p join directory.instances i on i.id = \(fragment: device)
-            where i.deleted_at is not null order by i.id limit \(limit)
-            """
-        ).column()
-    }
-
-    /// How many ports are said to be of servers that the directory has never heard of.
-    static func strangePorts(in pool: PostgresPool) async throws -> Int {
-        let count: Int64? = try await pool.query(
-            """
-            select count(*) from network.ports p where p.device_owner = \(Port.computeOwner)
-                and not exists (select from directory.instances i where i.id = \(fragment: device))
-            """
-        ).scalar()
-        return Int(count ?? 0)
+            delete from network.ports p where p.is_owned_by_server and \(raw: isServer)
+                and \(raw: PostgresRootStore.isWhole) and \(raw: PostgresRootStore.isGone(server))
+            """)
     }
 
     /// Existing ports become the server's.

@@ -15,6 +15,8 @@ final class PlacementPicture: Sendable {
         /// By place in `hosts`: whether the host itself takes servers, its cell apart.
         var isOpen: [Bool] = []
         var places: [HostName: Int] = [:]
+        /// Metadata of aggregates, by number.
+        var aggregates: [Int64: [String: String]] = [:]
         /// The cells below, and whether they take servers.
         var cells: [CellPath: Bool] = [:]
     }
@@ -29,23 +31,28 @@ final class PlacementPicture: Sendable {
             "select pg_snapshot_xmin(pg_current_snapshot())::text::bigint as horizon",
             "select path, is_enabled and health <> 'down' as is_open from directory.cells",
             """
-            select h.name, h.cell, h.availability_zone,
+            select h.name, h.cell, coalesce(h.aggregate_zone, h.availability_zone) as zone, h.aggregates,
                 h.is_enabled and h.placement = 'enabled' and h.is_up as is_open,
                 i.class, i.total, i.reserved, i.allocation_ratio, i.used
             from placement.providers p join directory.hosts h on h.id = p.id
             join placement.inventories i on i.provider_id = p.id
             where p.changed_in >= \(horizon)
             """,
+            "select number, metadata from directory.aggregates where changed_in >= \(horizon)",
         ])
         let next: Int64? = try answers[0].scalar()
         var cells: [CellPath: Bool] = [:]
         for row in answers[1] { cells[try PostgresRootStore.cell(row.get("path"))] = try row.get("is_open") }
         let changed = try Self.hosts(answers[2])
+        var aggregates: [Int64: [String: String]] = [:]
+        for row in answers[3] { aggregates[try row.get("number")] = try row.json("metadata") }
         return state.withLock { state in
             Self.take(changed, cells, into: &state)
+            // Of one that was deleted no host says that it is in it.
+            state.aggregates.merge(aggregates) { _, new in new }
             // A look that another one has overtaken says nothing of what came between them.
             state.horizon = min(next ?? 0, state.horizon == horizon ? next ?? 0 : state.horizon)
-            return PlacementSnapshot(hosts: state.hosts)
+            return PlacementSnapshot(hosts: state.hosts, aggregates: state.aggregates)
         }
     }
 
@@ -70,8 +77,8 @@ final class PlacementPicture: Sendable {
             if hosts[name] == nil {
                 hosts[name] = PlacementSnapshot.Host(
                     name: name, cell: try PostgresRootStore.cell(row.get("cell")),
-                    availabilityZone: try row.get("availability_zone"), isEligible: try row.get("is_open"),
-                    resources: [kind: resource])
+                    availabilityZone: try row.get("zone"), aggregates: try row.get("aggregates"),
+                    isEligible: try row.get("is_open"), resources: [kind: resource])
             } else {
                 hosts[name]?.resources[kind] = resource
             }

@@ -41,17 +41,25 @@ extension PostgresRootStore: DirectoryStore {
     package func find(_ id: ServerID) async throws -> DirectoryRow? {
         let rows = try await pool.query(
             """
-            select g.*, r.* from (select \(raw: DirectorySQL.gaps)) g
+            select g.*, r.*, m.group_id from (select \(raw: DirectorySQL.gaps)) g
             left join lateral (\(raw: DirectorySQL.rows) where i.id = \(id)) r on true
+            left join scheduler.group_members m on m.instance_id = \(id)
             """)
         let page = try Self.page(rows)
         if page.rows.isEmpty, !page.gaps.isEmpty { throw DirectoryError.incomplete }
-        return page.rows.first { $0.summary.state.vm != .deleted }
+        guard var row = page.rows.first, row.summary.state.vm != .deleted else { return nil }
+        row.group = try rows.first?.get("group_id", as: ServerGroupID?.self)
+        return row
     }
 
     package func usage(of project: ProjectID, user: UserID?) async throws -> ComputeUsage {
         let rows = try await pool.query(Self.usage(of: project, user: user))
         return try rows.first.map(Self.usage) ?? ComputeUsage()
+    }
+
+    /// Held until the transaction ends: what counts against the project's quotas is counted and added by one at a time.
+    static func quotaLock(_ project: ProjectID) -> Statement {
+        "select pg_advisory_xact_lock(hashtextextended(\("quota " + project.text), 0))"
     }
 
     static func usage(of project: ProjectID, user: UserID?) -> Statement {

@@ -91,6 +91,10 @@ package struct PostgresServerAcceptance: ServerAcceptance {
             if let project = servers.servers.first?.build.instance.projectID {
                 try await check(servers, of: project, in: transaction)
             }
+            if let group = servers.group {
+                try await PostgresRootStore.join(
+                    servers.servers.map(\.build.instance), group, limit: servers.groupMemberLimit, in: transaction)
+            }
             var accepted: [Instance] = []
             for server in servers.servers {
                 var specification = server.build
@@ -107,8 +111,7 @@ package struct PostgresServerAcceptance: ServerAcceptance {
 
     /// One request of a project at a time counts and adds, so the limit holds under any number of API replicas.
     private func check(_ servers: NewServers, of project: ProjectID, in transaction: PostgresTransaction) async throws {
-        _ = try await transaction.query(
-            "select pg_advisory_xact_lock(hashtextextended(\("quota " + project.text), 0))")
+        _ = try await transaction.query(PostgresRootStore.quotaLock(project))
         let instances = servers.servers.map(\.build.instance)
         let added = ComputeUsage(
             instances: instances.count, cores: instances.reduce(0) { $0 + $1.flavor.vcpus },

@@ -64,6 +64,7 @@ extension PostgresRootStore: RootStore, PostgresParentStore {
             "delete from scheduler.build_requests where instance_id = \(id)",
             "delete from outbox.commands where instance_id = \(id)",
             "delete from quota.uses where instance_id = \(id)",
+            "delete from scheduler.group_members where instance_id = \(id)",
             """
             update directory.instances set deleted_at = \(now), terminated_at = \(now), updated_at = \(now),
                 status = 'DELETED', vm_state = 'deleted', task_state = null, power_state = 0, version = version + 1

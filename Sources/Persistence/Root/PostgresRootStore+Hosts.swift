@@ -28,7 +28,7 @@ extension PostgresRootStore: HostDirectory {
     func hosts(where condition: Statement, limit: Int?) async throws -> [HostUsage] {
         let rows = try await pool.query(
             """
-            select h.record, h.placement, h.placement_reason, h.placement_since,
+            select h.record, h.aggregate_zone, h.placement, h.placement_reason, h.placement_since,
                 coalesce(sum(i.used) filter (where i.class = 'VCPU'), 0)::bigint as vcpus,
                 coalesce(sum(i.used) filter (where i.class = 'MEMORY_MB'), 0)::bigint as memory,
                 coalesce(sum(i.used) filter (where i.class = 'DISK_GB'), 0)::bigint as disk,
@@ -39,9 +39,10 @@ extension PostgresRootStore: HostDirectory {
         return try rows.map(Self.host)
     }
 
-    /// The operator's word at the root counts, whether the host's cell has heard it or not.
+    /// The operator's word at the root counts, whether the host's cell has heard it or not; so do aggregates.
     private static func host(_ row: Row) throws -> HostUsage {
         var record: HostRecord = try row.json("record")
+        record.availabilityZone = try row.get("aggregate_zone") ?? record.availabilityZone
         var order = PlacementOrder(
             record.isEnabled ? .enabled : .disabled, reason: record.disabledReason, since: record.updatedAt)
         let since: Date? = try row.get("placement_since")

@@ -75,33 +75,4 @@ extension PostgresRootStore {
             return rows.count
         }
     }
-
-    package func reconcileUses() async throws -> Int {
-        // One statement sees one moment: a server and its use come and go in one transaction.
-        let rows = try await pool.query(
-            """
-            with whole as (select not exists (select from directory.gaps) as is_whole),
-            gone as (
-                delete from quota.uses u using whole w where w.is_whole and not exists (
-                    select from directory.instances i where i.id = u.instance_id and i.deleted_at is null)
-                returning u.instance_id
-            ), missing as (
-                insert into quota.uses (instance_id, project_id, user_id, vcpus, memory_mib)
-                select i.id, i.project_id, i.user_id, i.vcpus, i.memory_mib from directory.instances i, whole w
-                where w.is_whole and i.deleted_at is null
-                    and not exists (select from quota.uses u where u.instance_id = i.id)
-                on conflict do nothing returning instance_id
-            ), wrong as (
-                update quota.uses u set project_id = i.project_id, user_id = i.user_id, vcpus = i.vcpus,
-                    memory_mib = i.memory_mib
-                from directory.instances i, whole w
-                where w.is_whole and i.id = u.instance_id and i.deleted_at is null
-                    and (u.project_id, u.user_id, u.vcpus, u.memory_mib)
-                        is distinct from (i.project_id, i.user_id, i.vcpus, i.memory_mib)
-                returning u.instance_id
-            )
-            select (select count(*) from gone) + (select count(*) from missing) + (select count(*) from wrong) as count
-            """)
-        return Int(try rows.first?.get("count", as: Int64.self) ?? 0)
-    }
 }

@@ -13,18 +13,24 @@ extension PostgresRootStore {
         try await pool.transaction { transaction in
             let waiting = try await takeWaiting(limit: limit, in: transaction)
             guard !waiting.isEmpty else { return [] }
-            let plans = plan(waiting.map(\.pending), try await picture.read(in: transaction))
+            var groups = try await Self.lockGroups(Set(waiting.compactMap(\.pending.request.group)), in: transaction)
+            var snapshot = try await picture.read(in: transaction)
+            snapshot.groups = groups
+            let plans = plan(waiting.map(\.pending), snapshot)
             let hosts = picture.hosts(named: Set(plans.joined()))
             try await lockProviders(of: plans, in: transaction)
             var placed: [PlacedBuild] = []
             for (build, candidates) in zip(waiting, plans) {
-                if let host = try await claim(candidates, for: build, among: hosts, in: transaction) {
+                let group = build.pending.request.group
+                // An earlier server of the batch may have come to another host than was planned.
+                let allowed = candidates.filter { candidate in
+                    group.flatMap { groups[$0] }?.accepts(candidate) ?? true
+                }
+                if let host = try await claim(allowed, for: build, among: hosts, in: transaction) {
+                    if let group { groups[group]?.servers[host.name, default: 0] += 1 }
                     placed.append(try await markPlaced(build, on: host, now: now, in: transaction))
                 } else {
-                    let fault = InstanceFault(
-                        message: "No valid host was found. \(build.failure ?? "There are not enough hosts available.")",
-                        createdAt: now)
-                    try await fail(build, fault, now: now, in: transaction)
+                    try await giveUp(build, isAnyLeft: !candidates.isEmpty, now: now, in: transaction)
                 }
             }
             return placed
@@ -78,6 +84,8 @@ extension PostgresRootStore {
         /// Of the directory's row.
         var version: Int64
         var epoch: Int
+        /// That failed.
+        var attempts: Int
         /// Why the last attempt failed.
         var failure: String?
     }
@@ -89,13 +97,31 @@ extension PostgresRootStore {
         let answers = try await transaction.pipeline([
             "select pg_advisory_xact_lock_shared(hashtextextended(\(Self.placementGate), 0))",
             """
-            select b.build, b.forced_host, b.wanted_zone, b.excluded_hosts, b.epoch, i.version
+            select b.build, b.forced_host, b.wanted_zone, b.excluded_hosts, b.epoch, b.attempts, i.version, m.group_id
             from scheduler.build_requests b join directory.instances i on i.id = b.instance_id
+            left join scheduler.group_members m on m.instance_id = b.instance_id
             where b.state = 'waiting' order by b.created_at limit \(limit)
             for update of b skip locked
             """,
         ])
-        return try answers.last?.map(Self.waitingBuild) ?? []
+        var waiting = try answers.last?.map(Self.waitingBuild) ?? []
+        try await heedHints(of: &waiting, in: transaction)
+        return waiting
+    }
+
+    /// Hints that name other servers become the hosts where these are, of the same project.
+    private func heedHints(of waiting: inout [WaitingBuild], in transaction: PostgresTransaction) async throws {
+        let hints = waiting.map { SchedulerHints($0.specification.instance.schedulerHints) }
+        let named = hints.reduce(into: Set<ServerID>()) { $0.formUnion($1.sameHost.union($1.differentHost)) }
+        let places = try await Self.hosts(of: named, in: transaction)
+        for (index, hints) in hints.enumerated() {
+            let project = waiting[index].specification.instance.projectID
+            func hosts(of servers: Set<ServerID>) -> Set<HostName> {
+                Set(servers.compactMap { places[$0] }.filter { $0.project == project }.map(\.host))
+            }
+            if !hints.sameHost.isEmpty { waiting[index].pending.request.allowedHosts = hosts(of: hints.sameHost) }
+            waiting[index].pending.request.excludedHosts.formUnion(hosts(of: hints.differentHost))
+        }
     }
 
     private static func waitingBuild(_ row: Row) throws -> WaitingBuild {
@@ -108,9 +134,12 @@ extension PostgresRootStore {
             pending: PendingBuild(
                 id: instance.id,
                 request: PlacementRequest(
-                    resources: instance.flavor.resources, availabilityZone: try row.get("wanted_zone"),
-                    forcedHost: forced.map { HostName($0) }, excludedHosts: Set(excluded.map { HostName($0) }))),
-            version: try row.get("version"), epoch: try row.get("epoch"), failure: instance.fault?.message)
+                    resources: instance.flavor.resources, projectID: instance.projectID,
+                    aggregateSpecs: instance.flavor.aggregateSpecs, availabilityZone: try row.get("wanted_zone"),
+                    forcedHost: forced.map { HostName($0) }, excludedHosts: Set(excluded.map { HostName($0) }),
+                    group: try row.get("group_id"))),
+            version: try row.get("version"), epoch: try row.get("epoch"), attempts: try row.get("attempts"),
+            failure: instance.fault?.message)
     }
 
     /// Every scheduler locks in the same order, so two of them wait for each other but never in a circle.
@@ -137,6 +166,22 @@ extension PostgresRootStore {
             if isClaimed == true { return hosts[candidate] }
         }
         return nil
+    }
+
+    /// No candidate is left. Those that were lost to others may leave room elsewhere, so that is looked for once more, a
+    /// few times; a server that fits nowhere fails.
+    private func giveUp(
+        _ build: WaitingBuild, isAnyLeft: Bool, now: Date, in transaction: PostgresTransaction
+    ) async throws {
+        guard isAnyLeft, build.attempts + 1 < Self.attemptLimit else {
+            let reason = build.failure ?? "There are not enough hosts available."
+            let fault = InstanceFault(message: "No valid host was found. \(reason)", createdAt: now)
+            return try await fail(build, fault, now: now, in: transaction)
+        }
+        _ = try await transaction.pipeline([
+            "update scheduler.build_requests set attempts = attempts + 1 where instance_id = \(build.pending.id)",
+            Self.nudge(.buildRequests),
+        ])
     }
 
     private func markPlaced(
@@ -199,8 +244,9 @@ extension PostgresRootStore {
     ) async throws {
         let rows = try await transaction.query(
             """
-            select b.build, b.forced_host, b.wanted_zone, b.excluded_hosts, b.epoch, b.attempts, i.version
+            select b.build, b.forced_host, b.wanted_zone, b.excluded_hosts, b.epoch, b.attempts, i.version, m.group_id
             from scheduler.build_requests b join directory.instances i on i.id = b.instance_id
+            left join scheduler.group_members m on m.instance_id = b.instance_id
             where b.instance_id = \(id) and b.epoch = \(epoch) and b.state in ('placed', 'sent') for update of b, i
             """)
         guard let row = rows.first else { return }
@@ -215,7 +261,7 @@ extension PostgresRootStore {
             where instance_id = \(id) and epoch = \(epoch)
             """,
         ])
-        let attempts: Int = try row.get("attempts") + 1
+        let attempts = build.attempts + 1
         guard attempts < Self.attemptLimit, build.pending.request.forcedHost == nil else {
             let message = "Exceeded maximum number of retries. The last attempt said: \(reason)"
             return try await fail(build, InstanceFault(message: message, createdAt: now), now: now, in: transaction)

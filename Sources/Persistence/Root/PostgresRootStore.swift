@@ -22,23 +22,19 @@ package struct PostgresRootStore: Sendable {
 }
 
 /// Ports inside a transaction of the root store: reserved when servers are accepted, released when they are gone.
+/// `reconcile` removes those of servers that are gone all the same, and counts them.
 package struct PortLedger: Sendable {
     package var reserve: @Sendable (PortReservation, PostgresTransaction, Date) async throws -> ReservedPorts
     package var release: @Sendable (ServerID, PostgresTransaction) async throws -> Void
-    /// Servers that the directory knows to be deleted and that still have ports, at most so many.
-    package var dead: @Sendable (Int, PostgresTransaction) async throws -> [ServerID]
-    /// How many ports are of servers that nobody has ever heard of.
-    package var strange: @Sendable (PostgresPool) async throws -> Int
+    package var reconcile: @Sendable (PostgresTransaction) async throws -> Int
 
     package init(
         reserve: @escaping @Sendable (PortReservation, PostgresTransaction, Date) async throws -> ReservedPorts,
         release: @escaping @Sendable (ServerID, PostgresTransaction) async throws -> Void,
-        dead: @escaping @Sendable (Int, PostgresTransaction) async throws -> [ServerID] = { _, _ in [] },
-        strange: @escaping @Sendable (PostgresPool) async throws -> Int = { _ in 0 }
+        reconcile: @escaping @Sendable (PostgresTransaction) async throws -> Int
     ) {
         self.reserve = reserve
         self.release = release
-        self.dead = dead
-        self.strange = strange
+        self.reconcile = reconcile
     }
 }

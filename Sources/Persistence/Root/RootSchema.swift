@@ -16,6 +16,8 @@ package enum RootSchema {
         Migration(number: 6, name: "changes of placement", statements: placementChanges),
         Migration(number: 7, name: "cells below branches", statements: cellsBelow),
         Migration(number: 8, name: "watch over the children", statements: watch),
+        Migration(number: 9, name: "aggregates", statements: aggregates),
+        Migration(number: 10, name: "server groups", statements: serverGroups),
     ]
 
     /// Which of a cell's supervisors watches the cells below: one row at most.

@@ -12,14 +12,10 @@ package protocol RootStore: ParentStore {
     /// Puts servers that have no cell yet, and that the directory has lost, back from their build requests.
     /// - Returns: how many.
     func restoreUnplaced() async throws -> Int
-    /// Proves that what counts against quotas is what there is, and mends it. Leaves it alone while the directory is
-    /// known to be incomplete.
-    /// - Returns: how many uses were wrong.
-    func reconcileUses() async throws -> Int
-
-    /// Puts right what claims and ports have lost their server; leaves all alone while the directory is known to be
-    /// incomplete. At most ``RootMending/limit`` of each.
-    func reconcileClaims() async throws -> RootMending
+    /// Proves that what hangs on servers is that of the servers there are, and mends it. Leaves alone what it can't know
+    /// while the directory is known to be incomplete.
+    /// - Returns: what was wrong.
+    func reconcile() async throws -> Reconciliation
 
     // MARK: scheduling
 
@@ -49,22 +45,30 @@ package protocol RootStore: ParentStore {
     func completeUnknown(_ command: QueuedCommand, now: Date) async throws
 }
 
-/// What a reconciler of the root's tables found.
-package struct RootMending: Sendable, Equatable {
-    package static let limit = 200
-
-    /// Servers without a place whose claim on a host was released.
-    package var claimsReleased = 0
-    /// Hosts whose counters were not the sum of their claims.
-    package var countersMended = 0
-    /// Deleted servers whose ports were given back.
-    package var portsReleased = 0
-    /// Servers on a host without a claim: left as they are, because nobody can say what they take.
-    package var unclaimed = 0
-    /// Ports of servers that nobody has ever heard of: left alone.
-    package var strangePorts = 0
+/// What was wrong and was mended of the root's tables.
+package struct Reconciliation: Sendable, Equatable {
+    /// Uses of quotas that were left over, missing or not what the server has.
+    package var uses = 0
+    /// Servers that were gone and still had claims in placement.
+    package var leftClaims = 0
+    /// Servers that ran without a claim.
+    package var missingClaims = 0
+    /// Inventories whose sum was not that of their claims, also because of those above.
+    package var inventories = 0
+    /// Members of groups that were gone.
+    package var members = 0
+    /// Ports of servers that were gone.
+    package var ports = 0
 
     package init() {}
+
+    /// By name, without what was right.
+    package var findings: [(name: String, count: Int)] {
+        [
+            ("uses", uses), ("left_claims", leftClaims), ("missing_claims", missingClaims),
+            ("inventories", inventories), ("members", members), ("ports", ports),
+        ].filter { $0.1 > 0 }.map { (name: $0.0, count: $0.1) }
+    }
 }
 
 /// A server that waits for a host.

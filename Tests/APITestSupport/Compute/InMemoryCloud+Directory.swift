@@ -7,7 +7,10 @@ extension InMemoryCloud {
     package func find(_ id: ServerID) async throws -> DirectoryRow? {
         state.withLock { state in
             state.finds += 1
-            return state.servers[id].flatMap { $0.instance.state.vm == .deleted ? nil : Self.row($0) }
+            guard let server = state.servers[id], server.instance.state.vm != .deleted else { return nil }
+            var row = Self.row(server)
+            row.group = state.members[id]
+            return row
         }
     }
 

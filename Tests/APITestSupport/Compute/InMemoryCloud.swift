@@ -19,6 +19,10 @@ package final class InMemoryCloud: DirectoryStore, ServerAcceptance, CellRouter 
     struct State {
         var servers: [ServerID: Server] = [:]
         var hosts: [HostUsage] = []
+        var aggregates: [Aggregate] = []
+        var lastAggregate: Int64 = 0
+        var groups: [ServerGroup] = []
+        var members: [ServerID: ServerGroupID] = [:]
         var downCells: Set<CellPath> = []
         /// Calls by cell, to see who was asked.
         var calls: [CellPath: Int] = [:]
@@ -94,7 +98,16 @@ package final class InMemoryCloud: DirectoryStore, ServerAcceptance, CellRouter 
 
     // MARK: HostDirectory
 
-    package func hosts() async throws -> [HostUsage] { state.withLock { $0.hosts } }
+    package func hosts() async throws -> [HostUsage] {
+        state.withLock { state in
+            state.hosts.map { host in
+                var host = host
+                let zone = state.aggregates.first { $0.hosts.contains(host.record.name) && $0.zone != nil }?.zone
+                host.record.availabilityZone = zone ?? host.record.availabilityZone
+                return host
+            }
+        }
+    }
 
     package func order(_ order: PlacementOrder, of host: HostName) async throws -> HostUsage? {
         state.withLock { state in
@@ -117,6 +130,7 @@ package final class InMemoryCloud: DirectoryStore, ServerAcceptance, CellRouter 
         try servers.quota.check(used: try await usage(of: project), added: added)
         let user = instances.first?.userID
         try servers.userQuota?.check(used: try await usage(of: project, user: user), added: added)
+        try state.withLock { try Self.checkGroup(of: servers, $0) }
         var accepted: [Instance] = []
         for server in servers.servers {
             var instance = server.build.instance
@@ -128,7 +142,10 @@ package final class InMemoryCloud: DirectoryStore, ServerAcceptance, CellRouter 
         let result = accepted
         state.withLock { state in
             state.accepted += servers.servers
-            for instance in result { state.servers[instance.id] = Server(instance: instance, cell: nil) }
+            for instance in result {
+                state.servers[instance.id] = Server(instance: instance, cell: nil)
+                state.members[instance.id] = servers.group
+            }
         }
         return accepted
     }
@@ -138,6 +155,7 @@ package final class InMemoryCloud: DirectoryStore, ServerAcceptance, CellRouter 
             guard var server = state.servers[id], server.instance.state.vm != .deleted else { return .notFound }
             guard server.cell != nil else {
                 state.servers[id] = nil
+                state.members[id] = nil
                 return .deleted
             }
             server.instance.state.task = .deleting
