@@ -39,7 +39,7 @@ struct ReplicasTests {
         try await session.compute.expect(
             200, from: .put, "/os-quota-sets/\(session.projectID)",
             ["quota_set": ["instances": 100, "cores": 100, "ram": 102_400]])
-        let load = try await Load(users)
+        let load = try await ReplicaLoad(users)
         let victims = ["api", "supervisor-root", "supervisor-north", "conductor-north", "supervisor-south"]
             .flatMap { [$0, "\($0)@2"] }
         try await withThrowingTaskGroup(of: Void.self) { group in
@@ -69,7 +69,7 @@ struct ReplicasTests {
     }
 
     /// Kills a replica, keeps it away while the load goes on, and waits until it is back.
-    private func kill(_ victim: String, in ready: DevReady, _ load: Load) async throws {
+    private func kill(_ victim: String, in ready: DevReady, _ load: ReplicaLoad) async throws {
         let hold = "\(ready.holdFolder)/\(victim)"
         try #require(FileManager.default.createFile(atPath: hold, contents: nil))
         let pid = try #require(try ready.pid(of: victim))
@@ -127,7 +127,7 @@ private final class BalancedClient: Sendable {
 }
 
 /// Servers that are made and deleted, and lists, until it is told to stop.
-private final class Load: Sendable {
+private final class ReplicaLoad: Sendable {
     struct Outcome: Sendable {
         var servers = 0
         var lists = 0
