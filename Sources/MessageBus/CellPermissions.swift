@@ -45,13 +45,28 @@ package struct CellPermissions: Sendable, Equatable {
     /// The name of a host's user.
     package static func hostUser(_ name: String) -> String { "host.\(name)" }
 
+    /// How a host is spelled in its permissions.
+    package static func hostPattern(_ name: String) -> String { escaped(CellTopology.hostKey(name)) }
+
     /// Regular expression that matches just this text.
     static func escaped(_ text: String) -> String {
         var result = ""
         for character in text {
-            if !character.isLetter, !character.isNumber, character != "_" { result.append("\\") }
+            // A byte is looked at quicker than a character: hosts are many.
+            let isPlain =
+                character.asciiValue.map(isPlain) ?? (character.isLetter || character.isNumber)
+            if !isPlain { result.append("\\") }
             result.append(character)
         }
         return result
+    }
+
+    private static func isPlain(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+            UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "_"):
+            true
+        default: false
+        }
     }
 }

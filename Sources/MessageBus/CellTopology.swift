@@ -20,7 +20,8 @@ package enum CellTopology {
     /// The one word that stands for a host in routing keys, queue names and permissions: its name with `_` for each dot,
     /// because dots separate the words of a routing key. Host names (RFC 1123) hold no `_`, so the key is as unique.
     package static func hostKey(_ name: String) -> String {
-        String(name.map { $0 == "." ? "_" : $0 })
+        // Most names have none, and hosts are many.
+        name.utf8.contains(UInt8(ascii: ".")) ? String(name.map { $0 == "." ? "_" : $0 }) : name
     }
 
     /// The queue that only this host's agent may read.

@@ -36,28 +36,32 @@ struct PlanBench: AsyncParsableCommand {
         let text = topologyText(cells: cells)
         let (topology, reading) = try timed { try TopologyDocument.read(text, file: "bench.yaml") }
         figures.add("read.s", reading)
-        var facts = try simulatedFacts(topology)
+        let inputs = inputs(topology)
+        var facts = try simulatedFacts(topology, inputs)
         figures.add("facts.count", Double(facts.observations.count))
         figures.add("facts.rss.MiB", Self.status("VmRSS:"))
 
-        figures.add("same.s", try plan(topology, facts) { $0.actions.isEmpty })
+        figures.add("same.s", try plan(topology, inputs, facts) { $0.actions.isEmpty })
         for cell in stride(from: 1, through: cells, by: max(1, cells / 50)) {
             let host = HostName("c\(cell)-1")
             facts.observations[.init(.unit, host: host, name: "cellwright-compute.service")] = .absent
         }
-        figures.add("drift.s", try plan(topology, facts) { !$0.actions.isEmpty && $0.radius.notices.isEmpty })
+        figures.add("drift.s", try plan(topology, inputs, facts) { !$0.actions.isEmpty && $0.radius.notices.isEmpty })
         let grown = try TopologyDocument.read(topologyText(cells: cells + 1), file: "bench.yaml")
-        figures.add("grown.s", try plan(grown, facts) { $0.actions.count > 15 * hosts })
+        let grownInputs = self.inputs(grown)
+        figures.add("grown.s", try plan(grown, grownInputs, facts) { $0.actions.count > 15 * hosts })
         facts.observations[.init(.database, host: "ctl-1", name: "cellwright_stray")] = .present([:])
-        figures.add("stray.s", try plan(grown, facts) { $0.losses.count == 1 })
+        figures.add("stray.s", try plan(grown, grownInputs, facts) { $0.losses.count == 1 })
         figures.add("peak.MiB", Self.status("VmHWM:"))
         return figures
     }
 
     /// Seconds from topology and facts to the plan.
-    private func plan(_ topology: Topology, _ facts: ObservedFacts, _ isRight: (Plan) -> Bool) throws -> Double {
+    private func plan(
+        _ topology: Topology, _ inputs: DesiredState.Inputs, _ facts: ObservedFacts, _ isRight: (Plan) -> Bool
+    ) throws -> Double {
         let (plan, seconds) = try timed {
-            Plan(desired: try DesiredState(topology, inputs: Self.inputs), observed: facts)
+            Plan(desired: try DesiredState(topology, inputs: inputs), observed: facts)
         }
         guard isRight(plan) else { throw HarnessFailure("the plan is wrong: \(plan.actions.count) actions") }
         return seconds
@@ -71,11 +75,20 @@ struct PlanBench: AsyncParsableCommand {
 
     // MARK: The cloud
 
-    private static let inputs = DesiredState.Inputs(
-        binaries: [
-            "cellwright-api": "a1", "cellwright-supervisor": "b1", "cellwright-conductor": "c1",
-            "cellwright-compute": "d1",
-        ], secrets: [:])
+    private static let binaries = ["api", "supervisor", "conductor", "compute"].map { "cellwright-\($0)" }
+
+    /// Digests as long as real ones, one for every secret.
+    private func inputs(_ topology: Topology) -> DesiredState.Inputs {
+        let control = ProcessLayout(topology.keepingHosts { _ in false })
+        let hosts = topology.cells.flatMap(\.hosts).map(\.name)
+        let secrets =
+            control.secrets + control.certificates.map(\.name) + [.authority]
+            + hosts.flatMap { [.broker(user: "host.\($0)"), .certificate("compute", $0)] }
+        return DesiredState.Inputs(
+            binaries: Dictionary(uniqueKeysWithValues: Self.binaries.map { ($0, ContentDigest.of($0)) }),
+            secrets: Dictionary(
+                secrets.map { ($0, ContentDigest.of($0.text)) }, uniquingKeysWith: { first, _ in first }))
+    }
 
     /// Control planes of ten cells share a machine.
     private func topologyText(cells: Int) -> String {
@@ -90,25 +103,29 @@ struct PlanBench: AsyncParsableCommand {
     }
 
     /// A cloud as the topology wants it, found cell by cell so that its resources are never all in memory.
-    private func simulatedFacts(_ topology: Topology) throws -> ObservedFacts {
-        var pool = FactsPool()
+    private func simulatedFacts(_ topology: Topology, _ inputs: DesiredState.Inputs) throws -> ObservedFacts {
         var facts = ObservedFacts()
-        facts.observations.reserveCapacity(24 * cells * hosts)
-        func find(_ resource: Resource) {
-            // A copy of its own, as a probe would make it.
-            let attributes = Dictionary(resource.attributes.map { ($0.key, $0.value) }, uniquingKeysWith: { $1 })
-            facts.observations[resource.id] = pool.shared(.present(attributes))
-        }
-        let control = try DesiredState(topology.keepingHosts { _ in false }, inputs: Self.inputs)
-        let known = Set(control.resources.map(\.id))
-        control.resources.forEach(find)
+        let control = try DesiredState(topology.keepingHosts { _ in false }, inputs: inputs).resources
+        facts.observations.add(Self.found(control))
+        let known = Set(control.map(\.id))
         for cell in topology.cells where cell.isLeaf {
-            let part = topology.only(cell, hosts: cell.hosts)
-            for resource in try DesiredState(part, inputs: Self.inputs).resources where !known.contains(resource.id) {
-                find(resource)
-            }
+            let part = try DesiredState(topology.only(cell, hosts: cell.hosts), inputs: inputs)
+            facts.observations.add(Self.found(part.resources.filter { !known.contains($0.id) }))
         }
         return facts
+    }
+
+    /// Each resource just as it is wanted, in memory of its own, as a probe would find it.
+    private static func found(_ resources: [Resource]) -> [Resource.ID: ObservedFacts.Observation] {
+        func copy(_ text: String) -> String { String(decoding: Array(text.utf8), as: UTF8.self) }
+        let found = resources.map { resource in
+            let id = Resource.ID(
+                resource.id.kind, host: resource.id.host.map { HostName(copy($0.text)) }, cell: resource.id.cell,
+                name: copy(resource.id.name))
+            let attributes = resource.attributes.map { (copy($0.key), copy($0.value)) }
+            return (id, ObservedFacts.Observation.present(Dictionary(uniqueKeysWithValues: attributes)))
+        }
+        return Dictionary(found, uniquingKeysWith: { first, _ in first })
     }
 
     /// A figure of `/proc/self/status` in MiB.
@@ -117,5 +134,32 @@ struct PlanBench: AsyncParsableCommand {
         let line = String(decoding: data, as: UTF8.self).split(separator: "\n").first { $0.hasPrefix(name) }
         let number = line?.split(whereSeparator: { $0 == " " || $0 == "\t" }).dropFirst().first.flatMap { Double($0) }
         return (number ?? 0) / 1024
+    }
+}
+
+extension Topology {
+    /// The part of the topology that `cell`, with these hosts, has to do with: the cells above it and their machines.
+    fileprivate func only(_ cell: Cell, hosts: [Host]) -> Topology {
+        var needed = Set(api.hosts)
+        func visit(_ other: Cell) -> Cell {
+            needed.formUnion(other.controlHosts)
+            if case .embedded(let server) = other.database { needed.insert(server.host) }
+            if case .embedded(let server) = other.broker { needed.insert(server.host) }
+            var kept = other
+            guard other.path != cell.path else {
+                kept.content = .hosts(hosts)
+                return kept
+            }
+            let depth = other.path.components.count
+            kept.content = .children(
+                other.children.filter { child in
+                    depth < cell.path.components.count && child.name == cell.path.components[depth]
+                }.map(visit))
+            return kept
+        }
+        var result = self
+        result.root = visit(root)
+        result.machines = machines.filter { needed.contains($0.name) }
+        return result
     }
 }

@@ -133,7 +133,7 @@ import Topology
         // This machine stands in for a host: it has no systemd, which a look must survive.
         let probe = HostProbe(
             host: "n1",
-            desired: [
+            wanted: [
                 Resource(
                     id: .init(.packages, host: "n1", name: "control"), specification: .packages(["bash", "no-such"]),
                     attributes: [:]),

@@ -52,8 +52,10 @@ final class SimulatedCloud: Sendable {
 
     static func facts(allOf desired: DesiredState) -> ObservedFacts {
         ObservedFacts(
-            observations: Dictionary(
-                desired.resources.map { ($0.id, .present($0.attributes)) }, uniquingKeysWith: { first, _ in first }))
+            observations: Observations(
+                Dictionary(
+                    desired.resources.map { ($0.id, .present($0.attributes)) },
+                    uniquingKeysWith: { first, _ in first })))
     }
 
     var observed: ObservedFacts { facts.withLock { $0 } }

@@ -47,9 +47,10 @@ struct PlanPropertyTests {
         let plan = Plan(desired: desired, observed: facts)
         for _ in 0..<2 {
             var shuffled = ObservedFacts()
-            for (id, observation) in facts.observations.shuffled(using: &numbers) {
-                shuffled.observations[id] = observation
+            for id in facts.observations.ids.shuffled(using: &numbers) {
+                shuffled.observations[id] = facts.observations[id]
             }
+            #expect(shuffled == facts)
             #expect(Plan(desired: desired, observed: shuffled) == plan, "seed \(seed)")
         }
     }
@@ -134,7 +135,7 @@ struct LargePlanTests {
         for decay in 0..<4 {
             var facts = ObservedFacts(allOf: small)
             // A few hosts decay, the others are as they should be.
-            for id in facts.observations.keys.sorted(by: { $0.description < $1.description })
+            for id in facts.observations.ids.sorted(by: { $0.description < $1.description })
             where decay > 0 && numbers.chance(1) {
                 facts.observations[id] = numbers.chance(50) ? .absent : .present(["altered": "yes"])
             }
@@ -156,15 +157,47 @@ struct LargePlanTests {
         }
     }
 
-    @Test("leaves almost nothing to be written down when all is well")
-    func isCheap() throws {
-        var text = "apiVersion: cellwright/v1\nname: c\nhosts: [control-1]\ncells:\n"
-        for cell in 0..<3 { text += "  - name: c\(cell)\n    hosts: [\"c\(cell)-[001-100]\"]\n" }
-        let topology = try TopologyDocument.read(text, file: "t")
-        let small = try DesiredState(topology, inputs: SampleWorld.inputs)
-        let large = try DesiredState(topology, inputs: SampleWorld.inputs, largeFrom: 0)
-        let scope = PlanScope(large, ObservedFacts(allOf: small))
+    /// Everything is as it should be in three cells of hosts with dots in their names.
+    private func clean(hosts: String, _ setting: String = "") throws -> (
+        small: DesiredState, large: DesiredState, facts: ObservedFacts
+    ) {
+        var text = "apiVersion: cellwright/v1\nname: c\n\(setting)hosts: [control-1]\ncells:\n"
+        for cell in 0..<3 { text += "  - name: c\(cell)\n    hosts: [\"c\(cell)-[\(hosts)].dc-1\"]\n" }
+        let topology = try TopologyDocument.read(text, file: "t").withLabAddresses()
+        var inputs = SampleWorld.inputs
+        for host in topology.hosts {
+            inputs.secrets[.broker(user: "host.\(host.name)")] = "digest-\(host.name)"
+            inputs.secrets[.certificate("compute", host.name)] = "certificate-\(host.name)"
+        }
+        let small = try DesiredState(topology, inputs: inputs)
+        return (
+            small, try DesiredState(topology, inputs: inputs, largeFrom: 0), ObservedFacts(allOf: small)
+        )
+    }
+
+    @Test(
+        "leaves almost nothing to be written down when all is well",
+        arguments: ["", "tls: off\n", "lab: {network: 10.80.0.0/16}\n"])
+    func isCheap(_ setting: String) throws {
+        let (small, large, facts) = try clean(hosts: "001-100", setting)
+        let scope = PlanScope(large, facts)
         #expect(scope.resources.count < small.resources.count / 10)
-        #expect(scope.unwanted(ObservedFacts(allOf: small)).isEmpty)
+        #expect(scope.unwanted(facts).isEmpty)
+    }
+
+    @Test("sees whatever is amiss with a host, wherever it is")
+    func isThorough() throws {
+        let (small, large, facts) = try clean(hosts: "1-5")
+        for resource in small.resources where resource.id.host == "c1-4.dc-1" || resource.id.name.contains("c1-4") {
+            var altered = facts
+            altered.observations[resource.id] = .absent
+            #expect(PlanScope(large, altered).resources.contains { $0.id == resource.id }, "\(resource.id)")
+            for (key, value) in resource.attributes {
+                let other = resource.attributes.merging([key: value + "x"]) { _, new in new }
+                altered.observations[resource.id] = .present(other)
+                #expect(PlanScope(large, altered).resources.contains { $0.id == resource.id }, "\(resource.id) \(key)")
+            }
+        }
+        #expect(!PlanScope(large, facts).resources.contains { $0.id.host == "c1-4.dc-1" })
     }
 }

@@ -5,9 +5,10 @@ import Topology
 extension ObservedFacts {
     init(allOf desired: DesiredState) {
         self.init(
-            observations: Dictionary(
-                desired.resources.map { ($0.id, Observation.present($0.attributes)) },
-                uniquingKeysWith: { first, _ in first }))
+            observations: Observations(
+                Dictionary(
+                    desired.resources.map { ($0.id, Observation.present($0.attributes)) },
+                    uniquingKeysWith: { first, _ in first })))
     }
 }
 

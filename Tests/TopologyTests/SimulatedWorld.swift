@@ -7,7 +7,7 @@ struct SimulatedWorld {
     private(set) var things: [Resource.ID: [String: String]] = [:]
 
     var facts: ObservedFacts {
-        ObservedFacts(observations: things.mapValues { .present($0) })
+        ObservedFacts(observations: Observations(things.mapValues { .present($0) }))
     }
 
     init() {}

@@ -144,8 +144,10 @@ private struct CloudStatusBuilder {
     func cell(_ cell: Topology.Cell) -> CloudStatus.Cell {
         let name = cell.path.resourceName
         func has(_ kind: Resource.Kind) -> Bool {
-            survey?.facts.observations.contains { id, observation in
-                observation != .absent && id.kind == kind && id.name == name
+            survey.map { survey in
+                survey.facts.observations.ids.contains { id in
+                    id.kind == kind && id.name == name && survey.facts.observations[id] != .absent
+                }
             } ?? true
         }
         let path = cell.path.description

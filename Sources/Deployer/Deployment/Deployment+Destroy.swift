@@ -59,7 +59,7 @@ extension Deployment {
 
     /// Everything of ours ends before anything that it uses goes: first agents' guests, then the rest.
     private func stopProcesses(_ facts: ObservedFacts, hosts: HostPool) async throws {
-        let units = facts.observations.keys.filter { $0.kind == .unit && $0.name.hasPrefix("cellwright-") }
+        let units = facts.observations.ids.filter { $0.kind == .unit && $0.name.hasPrefix("cellwright-") }
         let byHost = Dictionary(grouping: units.filter { $0.host != nil }, by: \.host)
         _ = try await parallelMap(byHost.compactMap { host, units in host.map { ($0, units) } }, limit: 8) {
             host, units in

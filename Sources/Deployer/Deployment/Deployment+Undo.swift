@@ -97,7 +97,7 @@ extension Deployment {
 
     /// Debian's servers on hosts that nothing uses any more run with their own settings again.
     private func settleServers(of facts: ObservedFacts, on own: Set<HostName>, hosts: HostPool) async throws {
-        let units = facts.observations.keys.filter { id in
+        let units = facts.observations.ids.filter { id in
             id.kind == .unit && !id.name.hasPrefix("cellwright-") && id.host.map(own.contains) == true
         }
         for unit in units.sorted(by: { $0.description < $1.description }) {

@@ -19,7 +19,8 @@ struct FactsCollector: Sendable {
     private typealias Found = [Resource.ID: ObservedFacts.Observation]
 
     private enum Subject: Sendable {
-        case host(HostName)
+        /// With what is wanted there.
+        case host(HostName, [Resource])
         case database(ResourceSpecification.DatabaseServer)
         case broker(ResourceSpecification.BrokerServer)
         case cloud
@@ -36,27 +37,26 @@ struct FactsCollector: Sendable {
 
     /// - Parameter desired: what the topology wants; things of ours beyond it are found as well.
     func collect(_ desired: [Resource]) async throws -> ObservedFacts {
+        let wanted = Dictionary(grouping: desired, by: \.id.host)
         let subjects: [Subject] =
-            hosts.connections.keys.sorted().map { .host($0) }
+            hosts.connections.keys.sorted().map { .host($0, wanted[$0] ?? []) }
             + settings.topology.databaseServers.filter { isReachable($0.host) }.map { .database($0) }
             + settings.topology.brokerServers.filter { isReachable($0.host) }.map { .broker($0) } + [.cloud]
         let answers = try await parallelMap(subjects, limit: Self.parallel) { subject in
             try await look(at: subject, desired)
         }
         var facts = ObservedFacts(unreachable: hosts.unreachable)
-        var pool = FactsPool()
-        for case .found(let found) in answers {
-            for (id, observation) in found { facts.observations[id] = pool.shared(observation) }
-        }
+        for case .found(let found) in answers { facts.observations.add(found) }
         for case .database(let host, let found, let unit, let usage) in answers {
             facts.usage.merge(usage) { _, new in new }
-            facts.observations.merge(found) { _, new in new }
+            facts.observations.add(found)
             addUnitAttributes(unit, host: host, to: &facts)
         }
         for case .unreachable(let host, let why) in answers { facts.unreachable[host] = why }
         for case .silent(let resources, let why, let sign) in answers {
             guard case .present = facts[sign] else { continue }
-            for resource in resources { facts.observations[resource] = .unknown(why) }
+            facts.observations.add(
+                Dictionary(resources.map { ($0, .unknown(why)) }, uniquingKeysWith: { first, _ in first }))
         }
         return facts
     }
@@ -65,8 +65,8 @@ struct FactsCollector: Sendable {
 
     private func look(at subject: Subject, _ desired: [Resource]) async throws -> Answer {
         switch subject {
-        case .host(let host):
-            let probe = HostProbe(host: host, desired: desired)
+        case .host(let host, let wanted):
+            let probe = HostProbe(host: host, wanted: wanted)
             do {
                 let output = try await hosts.connection(host).check(
                     "look", probe.script(), timeout: Self.probeTimeout)
@@ -139,13 +139,9 @@ struct FactsCollector: Sendable {
 
     private func addUnitAttributes(_ attributes: [String: String], host: HostName?, to facts: inout ObservedFacts) {
         guard let host else { return }
-        let units = facts.observations.keys.filter {
-            $0.kind == .unit && $0.host == host && $0.name.hasPrefix("postgresql@")
-        }
-        for id in units {
-            guard case .present(let known) = facts.observations[id] else { continue }
-            facts.observations[id] = .present(known.merging(attributes) { _, new in new })
-        }
+        let unit = Resource.ID(.unit, host: host, name: DebianFiles.postgresUnit)
+        guard case .present(let known) = facts.observations[unit] else { return }
+        facts.observations[unit] = .present(known.merging(attributes) { _, new in new })
     }
 
     // MARK: Brokers

@@ -34,10 +34,10 @@ struct HostProbe: Sendable {
     let host: HostName
     private let wanted: [Resource]
 
-    /// - Parameter desired: every resource; those of other hosts are left aside.
-    init(host: HostName, desired: [Resource]) {
+    /// - Parameter wanted: the resources of `host`.
+    init(host: HostName, wanted: [Resource]) {
         self.host = host
-        wanted = desired.filter { $0.id.host == host }
+        self.wanted = wanted
     }
 
     func script() -> String {

@@ -2,11 +2,11 @@ import CloudModel
 
 /// Files, units and gates of our processes.
 extension DesiredStateBuilder {
-    mutating func addFiles(of process: ProcessLayout.Process) throws {
+    /// - Parameter configuration: the text of its configuration file.
+    mutating func addFiles(of process: ProcessLayout.Process, configuration: String) {
         let owner: [Resource.ID] =
             process.account == ProcessLayout.serviceAccount
             ? [.init(.account, host: process.host, name: process.account)] : []
-        let configuration = try process.configuration.json()
         addFile(
             process.binaryPath, mode: "0755", owner: "root", .binary(process.binary), on: process.host,
             after: [directoryID(ProcessLayout.Paths.executables, process.host)],

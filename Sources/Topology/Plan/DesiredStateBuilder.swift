@@ -24,7 +24,7 @@ struct DesiredStateBuilder {
         addBrokerServers()
         for host in topology.hosts { addHypervisor(host) }
         for cell in topology.cells { addCellStores(cell) }
-        for process in index.layout.processes { try addFiles(of: process) }
+        for process in index.layout.processes { addFiles(of: process, configuration: try process.configuration.json()) }
         for cell in topology.cells {
             addSchema(cell)
             for process in index.processes(.supervisor, cell.path) {

@@ -10,7 +10,7 @@ struct DesiredStateIndex {
     let hostUsers: [HostName: ProcessLayout.BrokerUser]
     /// The host of each cell's broker; `nil` inside for an existing one.
     let brokerHosts: [CellPath: HostName?]
-    private let processes: [CellPath: [ProcessLayout.Process]]
+    private let processes: [CellPath: [ProcessLayout.Kind: [ProcessLayout.Process]]]
 
     init(_ topology: Topology) {
         layout = ProcessLayout(topology)
@@ -29,10 +29,10 @@ struct DesiredStateIndex {
                 case .existing: (cell.path, nil)
                 }
             }, uniquingKeysWith: { first, _ in first })
-        processes = Dictionary(grouping: layout.processes, by: \.cell)
+        processes = layout.processes.reduce(into: [:]) { $0[$1.cell, default: [:]][$1.kind, default: []].append($1) }
     }
 
     func processes(_ kind: ProcessLayout.Kind, _ cell: CellPath) -> [ProcessLayout.Process] {
-        (processes[cell] ?? []).filter { $0.kind == kind }
+        processes[cell]?[kind] ?? []
     }
 }

@@ -11,14 +11,14 @@ package struct ObservedFacts: Sendable, Equatable {
     }
 
     /// Resources of ours that were looked at, whether the topology wants them or not. One that is missing here is absent.
-    package var observations: [Resource.ID: Observation]
+    package var observations: Observations
     /// Hosts that could not be reached, with the reason: everything on them is unknown.
     package var unreachable: [HostName: String]
     /// Servers by cell, of cells whose database could be asked.
     package var usage: [CellPath: CellUsage]
 
     package init(
-        observations: [Resource.ID: Observation] = [:], unreachable: [HostName: String] = [:],
+        observations: Observations = Observations(), unreachable: [HostName: String] = [:],
         usage: [CellPath: CellUsage] = [:]
     ) {
         self.observations = observations
@@ -27,7 +27,12 @@ package struct ObservedFacts: Sendable, Equatable {
     }
 
     package subscript(id: Resource.ID) -> Observation {
+        observation(of: id, observations[id])
+    }
+
+    /// What is known of a resource, of which this was found.
+    func observation(of id: Resource.ID, _ found: Observation?) -> Observation {
         if let host = id.host, let reason = unreachable[host] { return .unknown(reason) }
-        return observations[id] ?? .absent
+        return found ?? .absent
     }
 }

@@ -26,10 +26,10 @@ package struct Plan: Sendable, Equatable {
         var acting: Set<Resource.ID> = []
         var unseen: [Resource.ID: String] = [:]
         let scope = PlanScope(desired, observed)
-        for resource in scope.resources {
+        for (resource, found) in zip(scope.resources, scope.found) {
             let follows = resource.followsDependencies && resource.dependsOn.contains(where: acting.contains)
             let reason: PlanReason
-            switch observed[resource.id] {
+            switch observed.observation(of: resource.id, found) {
             case .unknown(let text):
                 unknown.append(Unknown(resource: resource.id, reason: text))
                 unseen[resource.id] = text

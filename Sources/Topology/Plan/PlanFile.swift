@@ -124,7 +124,7 @@ package struct PlanFile: Codable, Sendable, Equatable {
         var waiting = changed
         if let only {
             // What the file rests on, whether or not it needs an action now.
-            waiting += (Array(wanted.keys) + observed.observations.keys).filter { only[$0.description] != nil }
+            waiting += (Array(wanted.keys) + observed.observations.ids).filter { only[$0.description] != nil }
         }
         var seen: Set<Resource.ID> = []
         var basis: [String: Basis] = [:]

@@ -9,41 +9,40 @@ import Synchronization
 struct PlanScope {
     /// Each after what it depends on.
     let resources: [Resource]
-    private let templates: [(template: HostTemplate, hosts: [Topology.Host])]
-    private let cleanCount: Int
+    /// What was found of each.
+    let found: [ObservedFacts.Observation?]
+    private let clean: [CleanHosts]
 
     init(_ desired: DesiredState, _ observed: ObservedFacts) {
-        guard let large = desired.large else {
-            resources = desired.resources
-            templates = []
-            cleanCount = 0
-            return
+        var resources: [Resource]?
+        var clean: [CleanHosts] = []
+        if let large = desired.large {
+            clean = Self.cleanHosts(large, observed)
+            let names = Set(clean.flatMap { $0.hosts.map(\.name) })
+            let rest = DesiredState.written(large.topology.keepingHosts { !names.contains($0.name) }, large.inputs)
+            // A template that told anything else than the builder writes would lose things: then everything is written.
+            resources = Self.areRight(clean, rest, large.inputs) ? rest : nil
         }
-        let groups = HostGroups(large.topology)
-        let clean = Self.clean(groups.groups, large, observed)
-        let names = Set(clean.flatMap { $0.hosts.map(\.name) })
-        let rest = DesiredState.written(large.topology.keepingHosts { !names.contains($0.name) }, large.inputs)
-        // A template that told less than the builder writes would lose things: then everything is written down.
-        guard Self.isComplete(clean, in: rest) else {
-            resources = desired.resources
-            templates = []
-            cleanCount = 0
-            return
-        }
-        resources = rest
-        templates = clean.map { ($0.template, $0.hosts) }
-        cleanCount = clean.reduce(0) { $0 + $1.template.count * $1.hosts.count }
+        self.clean = resources == nil ? [] : clean
+        self.resources = resources ?? desired.resources
+        found = self.resources.map { observed.observations[$0.id] }
     }
 
     /// Resources that were found and that nothing wants.
     func unwanted(_ observed: ObservedFacts) -> [Resource.ID] {
-        let seen = resources.reduce(0) { $0 + (observed.observations[$1.id] == nil ? 0 : 1) }
-        guard cleanCount == 0 || seen + cleanCount != observed.observations.count else { return [] }
+        let seen = found.reduce(0) { $0 + ($1 == nil ? 0 : 1) }
+        let others = clean.reduce(0) { $0 + $1.template.count * $1.hosts.count }
+        guard seen + others != observed.observations.count else { return [] }
         var wanted = Set(resources.map(\.id))
-        for (template, hosts) in templates {
-            for host in hosts { wanted.formUnion(template.ids(host)) }
+        for group in clean {
+            for host in group.hosts { wanted.formUnion(group.template.idsElsewhere(host)) }
         }
-        return observed.observations.keys.filter { !wanted.contains($0) }
+        let names = Set(clean.flatMap { $0.hosts.map(\.name) })
+        return observed.observations.places.flatMap { place, content -> [Resource.ID] in
+            // Nothing but what is wanted is on a clean host.
+            if let host = place.host, names.contains(host) { return [] }
+            return content.names.map { Resource.ID($0, in: place) }.filter { !wanted.contains($0) }
+        }
     }
 
     // MARK: Clean hosts
@@ -51,120 +50,127 @@ struct PlanScope {
     private struct CleanHosts {
         let template: HostTemplate
         /// A host of the group that is written down nevertheless, so that a cell never looks as if it had none.
-        let kept: HostName
+        let kept: Topology.Host
         let hosts: [Topology.Host]
     }
 
-    private static func clean(
-        _ groups: [HostGroups.Group], _ large: DesiredState.Large, _ observed: ObservedFacts
-    ) -> [CleanHosts] {
-        let found = Mutex<[Int: CleanHosts]>([:])
+    private static func cleanHosts(_ large: DesiredState.Large, _ observed: ObservedFacts) -> [CleanHosts] {
+        let groups = HostGroup.groups(of: large.topology)
+        let standIns = Dictionary(grouping: groups, by: \.cell.path)
+        let topology = large.topology.withHosts { cell in standIns[cell.path]?.map(\.standIn) ?? [] }
+        let builder = DesiredStateBuilder(topology: topology, inputs: large.inputs)
+        let found = Mutex<[CleanHosts?]>(Array(repeating: nil, count: groups.count))
         DispatchQueue.concurrentPerform(iterations: groups.count) { index in
-            let group = groups[index]
-            guard let clean = clean(group, large, observed) else { return }
+            let clean = cleanHosts(groups[index], builder, observed)
             found.withLock { $0[index] = clean }
         }
-        return found.withLock { clean in clean.sorted { $0.key < $1.key }.map(\.value) }
+        return found.withLock { $0.compactMap { $0 } }
     }
 
-    private static func clean(
-        _ group: HostGroups.Group, _ large: DesiredState.Large, _ observed: ObservedFacts
+    private static func cleanHosts(
+        _ group: HostGroup, _ builder: DesiredStateBuilder, _ observed: ObservedFacts
     ) -> CleanHosts? {
-        guard let example = group.hosts.first else { return nil }
         let template: HostTemplate?
         do {
-            template = try DesiredStateBuilder.template(
-                like: example, of: group.cell, in: large.topology, inputs: large.inputs)
+            template = try builder.template(group.standIn, of: group.cell)
         } catch {
             return nil  // Written down one by one instead, where the same is met.
         }
         guard let template else { return nil }
-        let clean = group.hosts.filter { host in
-            template.allSatisfy(host, inputs: large.inputs) { id, wanted in
-                guard case .present(let attributes) = observed[id] else { return false }
-                return wanted == attributes || wanted.allSatisfy { attributes[$0.key] == $0.value }
-            }
-        }
+        var comparison = HostComparison(template, inputs: builder.inputs, observed: observed)
+        let clean = group.hosts.filter { comparison.isClean($0) }
         guard let kept = clean.first else { return nil }
-        return CleanHosts(template: template, kept: kept.name, hosts: Array(clean.dropFirst()))
+        return CleanHosts(template: template, kept: kept, hosts: Array(clean.dropFirst()))
     }
 
     /// Whether the template of every kept host tells exactly what was written down for it.
-    private static func isComplete(_ clean: [CleanHosts], in resources: [Resource]) -> Bool {
-        var counts = Dictionary(clean.map { ($0.kept, 0) }, uniquingKeysWith: { first, _ in first })
+    private static func areRight(
+        _ clean: [CleanHosts], _ resources: [Resource], _ inputs: DesiredState.Inputs
+    ) -> Bool {
+        var written = Dictionary(
+            clean.map { ($0.kept.name, [Resource.ID: [String: String]]()) }, uniquingKeysWith: { first, _ in first })
         for resource in resources {
-            guard let host = resource.id.computeHost ?? resource.id.host, let count = counts[host] else { continue }
-            counts[host] = count + 1
+            guard let host = resource.id.computeHost ?? resource.id.host else { continue }
+            written[host]?[resource.id] = resource.attributes
         }
-        return clean.allSatisfy { counts[$0.kept] == $0.template.count }
+        return clean.allSatisfy { $0.template.attributes(of: $0.kept, inputs: inputs) == written[$0.kept.name] }
     }
 }
 
-/// Compute hosts that differ in name and address only, by cell.
-private struct HostGroups {
-    struct Group {
-        let cell: Topology.Cell
-        var hosts: [Topology.Host]
-    }
-
-    private struct Kind: Hashable {
-        let hypervisor: Topology.Hypervisor
-        let capacity: Topology.Capacity
-        let availabilityZone: String
-        let labels: [String: String]
-    }
-
+/// Compute hosts of a cell that differ in name and address only.
+private struct HostGroup {
     /// Fewer are not worth a template.
     private static let least = 4
 
-    private(set) var groups: [Group] = []
+    let cell: Topology.Cell
+    /// Like them, with a name and an address that no host has.
+    let standIn: Topology.Host
+    private(set) var hosts: [Topology.Host]
 
-    init(_ topology: Topology) {
-        let others = Self.busyHosts(topology)
+    static func groups(of topology: Topology) -> [HostGroup] {
+        let busy = topology.busyHosts
+        var groups: [HostGroup] = []
+        var number = 0
         for cell in topology.cells where cell.isLeaf {
-            var places: [Kind: Int] = [:]
-            var own: [Group] = []
-            for host in cell.hosts where !others.contains(host.name) {
-                let kind = Kind(
-                    hypervisor: host.hypervisor, capacity: host.capacity, availabilityZone: host.availabilityZone,
-                    labels: host.labels)
-                if let place = places[kind] {
+            var own: [HostGroup] = []
+            for host in cell.hosts where !busy.contains(host.name) {
+                if let place = own.firstIndex(where: { $0.standIn.isLike(host) }) {
                     own[place].hosts.append(host)
                 } else {
-                    places[kind] = own.count
-                    own.append(Group(cell: cell, hosts: [host]))
+                    own.append(HostGroup(host, of: cell, number: number))
+                    number += 1
                 }
             }
-            groups += own.filter { $0.hosts.count >= Self.least }
+            groups += own.filter { $0.hosts.count >= least }
         }
+        return groups
     }
 
-    /// Hosts that do more than compute.
-    private static func busyHosts(_ topology: Topology) -> Set<HostName> {
-        var names = Set(topology.api.hosts)
-        for cell in topology.cells {
-            names.formUnion(cell.controlHosts)
-            if case .embedded(let server) = cell.database { names.insert(server.host) }
-            if case .embedded(let server) = cell.broker { names.insert(server.host) }
-        }
-        return names
+    private init(_ host: Topology.Host, of cell: Topology.Cell, number: Int) {
+        self.cell = cell
+        var standIn = host
+        standIn.name = HostName("cellwright-host-template-\(number)-")
+        standIn.address = "cellwright-host-template-address-\(number)-"
+        self.standIn = standIn
+        hosts = [host]
+    }
+}
+
+extension Topology.Host {
+    /// Whether it runs the same agent in the same way.
+    fileprivate func isLike(_ other: Topology.Host) -> Bool {
+        hypervisor == other.hypervisor && capacity == other.capacity && availabilityZone == other.availabilityZone
+            && labels == other.labels
     }
 }
 
 extension Topology {
     /// The same topology with fewer compute hosts.
     package func keepingHosts(_ isKept: (Host) -> Bool) -> Topology {
+        withHosts { $0.hosts.filter(isKept) }
+    }
+
+    /// The same topology with other hosts in its leaf cells.
+    fileprivate func withHosts(_ hosts: (Cell) -> [Host]) -> Topology {
         func visit(_ cell: Cell) -> Cell {
             var cell = cell
-            switch cell.content {
-            case .children(let cells): cell.content = .children(cells.map(visit))
-            case .hosts(let hosts): cell.content = .hosts(hosts.filter(isKept))
-            }
+            cell.content = cell.isLeaf ? .hosts(hosts(cell)) : .children(cell.children.map(visit))
             return cell
         }
         var result = self
         result.root = visit(root)
         return result
+    }
+
+    /// Hosts that do more than compute.
+    fileprivate var busyHosts: Set<HostName> {
+        var names = Set(api.hosts)
+        for cell in cells {
+            names.formUnion(cell.controlHosts)
+            if case .embedded(let server) = cell.database { names.insert(server.host) }
+            if case .embedded(let server) = cell.broker { names.insert(server.host) }
+        }
+        return names
     }
 }
 

@@ -1,27 +1,47 @@
 /// A text with places in which something else stands for each host.
 struct TextTemplate: Sendable {
-    private enum Piece: Sendable {
+    enum Piece: Sendable {
         case literal(String)
         case slot(Int)
+
+        func text(_ values: [String]) -> String {
+            switch self {
+            case .literal(let text): text
+            case .slot(let slot): values[slot]
+            }
+        }
     }
 
-    private var pieces: [Piece] = []
+    let pieces: [Piece]
 
-    /// - Parameter marks: texts that stand for what changes, by slot; none is empty.
+    /// - Parameter marks: texts that stand for what changes, by slot; none is empty. Of two that fit, the first counts.
     init(_ text: String, marks: [String]) {
-        var rest = text[...]
-        while true {
-            var next: (range: Range<Substring.Index>, slot: Int)?
-            for (slot, mark) in marks.enumerated() where !mark.isEmpty {
-                guard let range = rest.firstRange(of: mark) else { continue }
-                if next.map({ range.lowerBound < $0.range.lowerBound }) ?? true { next = (range, slot) }
+        let marks = marks.map { Array($0.utf8) }
+        var text = text
+        pieces = text.withUTF8 { Self.pieces(of: $0, marks: marks) } ?? [.literal(text)]
+    }
+
+    /// `nil` when no mark is in it.
+    private static func pieces(of text: UnsafeBufferPointer<UInt8>, marks: [[UInt8]]) -> [Piece]? {
+        var pieces: [Piece] = []
+        var start = 0
+        var position = 0
+        while position < text.count {
+            let byte = text[position]
+            guard let slot = marks.firstIndex(where: { $0[0] == byte && text[position...].starts(with: $0) }) else {
+                position += 1
+                continue
             }
-            guard let (range, slot) = next else { break }
-            if range.lowerBound > rest.startIndex { pieces.append(.literal(String(rest[..<range.lowerBound]))) }
+            if start < position {
+                pieces.append(.literal(String(decoding: text[start..<position], as: UTF8.self)))
+            }
             pieces.append(.slot(slot))
-            rest = rest[range.upperBound...]
+            position += marks[slot].count
+            start = position
         }
-        if !rest.isEmpty || pieces.isEmpty { pieces.append(.literal(String(rest))) }
+        guard !pieces.isEmpty else { return nil }
+        if start < text.count { pieces.append(.literal(String(decoding: text[start...], as: UTF8.self))) }
+        return pieces
     }
 
     var isConstant: Bool {
@@ -30,14 +50,6 @@ struct TextTemplate: Sendable {
 
     /// The text with `values` in the slots.
     func text(_ values: [String]) -> String {
-        if pieces.count == 1, case .literal(let text) = pieces[0] { return text }
-        var text = ""
-        for piece in pieces {
-            switch piece {
-            case .literal(let literal): text += literal
-            case .slot(let slot): text += values[slot]
-            }
-        }
-        return text
+        pieces.count == 1 ? pieces[0].text(values) : pieces.reduce(into: "") { $0 += $1.text(values) }
     }
 }
