@@ -46,6 +46,29 @@ import Topology
         #expect(started.count { $0.host == "b" } == 2)
     }
 
+    /// A folder is made in no time, so those of one host go together and count as one.
+    @Test func shortActionsOfAHostCountAsOne() {
+        func folder(_ number: Int, on host: HostName) -> PlanAction {
+            PlanAction(
+                resource: .init(.directory, host: host, name: "/\(number)"), cell: nil, what: "make", why: "absent",
+                effect: .create, dependsOn: [],
+                specification: .directory(.init(path: "/\(number)", mode: "0755", owner: "root")))
+        }
+        let actions =
+            (1...5).map { folder($0, on: "a") } + [action("/x"), action("/y"), action("/z")]
+            + (1...2).map { folder($0, on: "b") } + (1...2).map { folder($0, on: "c") }
+        var graph = ActionGraph(actions, limits: .init(total: 4, perHost: 3, shortPerHost: 4))
+        let started = graph.start()
+        #expect(started.filter { $0.host == "a" }.map(\.resource.name) == ["/1", "/2", "/3", "/4", "/x", "/y"])
+        #expect(started.count { $0.host == "b" } == 2)
+        #expect(
+            started.count { $0.host == "c" } == 0, "four are under way: folders on a, two files there, folders on b")
+        graph.finish("file@a:/x", .succeeded)
+        #expect(names(graph.start()) == ["/z"])
+        graph.finish("directory@a:/1", .succeeded)
+        #expect(names(graph.start()) == ["/5"])
+    }
+
     @Test func dependenciesOutsideThePlanAreFulfilled() {
         var graph = ActionGraph([action("/2", after: ["/not-in-the-plan"])])
         #expect(names(graph.start()) == ["/2"])

@@ -14,7 +14,7 @@ import Topology
     ) async throws -> PlanExecutor.Report {
         let executor = PlanExecutor(
             journal: try Journal(path: journal), run: "r", reporter: RecordingReporter(), wallClock: FixedClock(),
-            stop: StopRequest(), limits: .init(total: 1, perHost: 1), faults: faults)
+            stop: StopRequest(), limits: .init(total: 1, perHost: 1, shortPerHost: 1), faults: faults)
         return try await executor.execute(plan.actions) { cloud.perform($0) }
     }
 

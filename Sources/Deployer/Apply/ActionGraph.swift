@@ -19,11 +19,14 @@ package struct ActionGraph: Sendable {
         package var total: Int
         /// Actions in flight at once on one host.
         package var perHost: Int
+        /// Short actions in flight at once on one host. They go together and count as one.
+        package var shortPerHost: Int
 
-        package init(total: Int = 16, perHost: Int = 4) {
-            precondition(total > 0 && perHost > 0, "limits are over 0")
+        package init(total: Int = 16, perHost: Int = 4, shortPerHost: Int = 32) {
+            precondition(total > 0 && perHost > 0 && shortPerHost > 0, "limits are over 0")
             self.total = total
             self.perHost = perHost
+            self.shortPerHost = shortPerHost
         }
     }
 
@@ -51,24 +54,46 @@ package struct ActionGraph: Sendable {
     package mutating func start() -> [PlanAction] {
         leaveOut()
         var started: [PlanAction] = []
-        var perHost: [String: Int] = [:]
-        for action in running.values { perHost[action.host?.text ?? "", default: 0] += 1 }
+        var loads: [HostName?: Load] = [:]
+        for action in running.values { loads[action.host, default: Load()].add(action) }
+        var total = loads.values.reduce(0) { $0 + $1.count }
         var kept: [PlanAction] = []
         for action in waiting {
-            let host = action.host?.text ?? ""
-            if running.count < limits.total, perHost[host, default: 0] < limits.perHost, isReady(action) {
-                running[action.id] = action
-                perHost[host, default: 0] += 1
-                started.append(action)
-            } else {
+            var load = loads[action.host] ?? Load()
+            let fits =
+                load.isJoined(by: action)
+                ? load.short < limits.shortPerHost : total < limits.total && load.count < limits.perHost
+            guard fits, isReady(action) else {
                 kept.append(action)
+                continue
             }
+            total -= load.count
+            load.add(action)
+            total += load.count
+            loads[action.host] = load
+            running[action.id] = action
+            started.append(action)
         }
         precondition(
             !(started.isEmpty && running.isEmpty && !kept.isEmpty),
             "the actions of a plan wait for each other in a circle")
         waiting = kept
         return started
+    }
+
+    /// What is in flight on a host.
+    private struct Load {
+        private var long = 0
+        private(set) var short = 0
+
+        var count: Int { long + (short > 0 ? 1 : 0) }
+
+        /// Whether the action goes together with others.
+        func isJoined(by action: PlanAction) -> Bool { action.isShort && short > 0 }
+
+        mutating func add(_ action: PlanAction) {
+            if action.isShort { short += 1 } else { long += 1 }
+        }
     }
 
     /// Notes how a started action ended.
@@ -113,6 +138,24 @@ package struct ActionGraph: Sendable {
                 }
             }
             waiting = kept
+        }
+    }
+}
+
+extension PlanAction {
+    /// Whether it takes no time to speak of, once it is on its host.
+    var isShort: Bool {
+        switch specification {
+        case .account, .directory, .brokerUser, .brokerPermissions: true
+        case .file(let file):
+            switch file.content {
+            case .text, .secret: true
+            case .binary: false
+            }
+        case .packages, .unit, .databaseRole, .database, .brokerVhost, .brokerAdministrator, .schema, .gate,
+            .cellMapping,
+            .hostQueue, .project, .user, .flavor, .network, .image, nil:
+            false
         }
     }
 }

@@ -63,8 +63,8 @@ struct ActionPerformer: Sendable {
         case .packages(let names):
             try await host.check("install packages", HostScript.install(names), timeout: Self.installTimeout)
         case .account(let name, let home):
-            try await host.check("make an account", HostScript.account(name: name, home: home))
-        case .directory(let directory): try await host.check("make a folder", HostScript.directory(directory))
+            try await host.checkShort("make an account", HostScript.account(name: name, home: home))
+        case .directory(let directory): try await host.checkShort("make a folder", HostScript.directory(directory))
         case .file(let file): try await write(file, on: host)
         case .unit(let unit):
             let script =
@@ -85,7 +85,7 @@ struct ActionPerformer: Sendable {
         case .binary(let name):
             return try await put(try await binaries.binary(name), at: file, on: host)
         }
-        try await host.check(
+        try await host.checkShort(
             "write \(file.path)",
             HostScript.file(path: file.path, mode: file.mode, owner: file.owner, content: content))
     }
@@ -199,7 +199,7 @@ struct ActionPerformer: Sendable {
         _ server: ResourceSpecification.BrokerServer, _ requests: [BrokerRequest], what: String
     ) async throws {
         let (connection, script) = try access.broker(server)
-        try await connection.check(what, try script.perform(requests))
+        try await connection.checkShort(what, try script.perform(requests))
     }
 
     private static func salt(bytes count: Int) -> [UInt8] {

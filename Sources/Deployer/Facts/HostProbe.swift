@@ -57,7 +57,7 @@ struct HostProbe: Sendable {
         for f in $marked; do case $f in *.service.d/cellwright.conf) folders="$folders ${f%/*}";; esac; done
         stat -c 'path\t%n\t%F\t%a\t%U\t%G\t%Z' -- $(printf '%s\\n' $files $folders | sort -u) 2>/dev/null || true
         inodes=$(stat -c '%d:%i %n' -- $(printf '%s\\n' $files | sort -u) 2>/dev/null || true)
-        \(Self.digestCommand)
+        \(HostScript.digests)
         $digests $(awk '!seen[$1]++ {print $2}' <<<"$inodes") 2>/dev/null </dev/null | sed 's/^/digest\t/' || true
         awk 'seen[$1] {print "same\t" seen[$1] "\t" $2; next} {seen[$1] = $2}' <<<"$inodes"
         units=$(printf '%s\\n' \(HostScript.words(names(.unit))) $(cd \(ProcessLayout.Paths.units) && echo cellwright-*.service) \
@@ -68,12 +68,6 @@ struct HostProbe: Sendable {
         echo end
         """
     }
-
-    /// Executables have a hundred megabytes, and OpenSSL reads them eight times as fast where the processor knows SHA-256.
-    /// Both print 64 digits, two characters and the path.
-    private static let digestCommand = """
-        if command -v openssl >/dev/null; then digests='openssl dgst -sha256 -r'; else digests='sha256sum --'; fi
-        """
 
     /// One line a unit: its properties, and what the process that it runs was started with.
     private static let unitsPart = """

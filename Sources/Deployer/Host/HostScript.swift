@@ -78,6 +78,11 @@ enum HostScript {
             """
     }
 
+    /// Sets `digests` to a command that prints for each file 64 digits, two characters and the path. Executables have a
+    /// hundred megabytes, and OpenSSL reads them eight times as fast where the processor knows SHA-256.
+    static let digests =
+        "if command -v openssl >/dev/null; then digests='openssl dgst -sha256 -r'; else digests='sha256sum --'; fi"
+
     static let linked = "linked"
 
     /// Gives an executable that the host has under another name, or from a package, this name as well, and says
@@ -87,15 +92,16 @@ enum HostScript {
         return """
             t=$(mktemp -u \(target).XXXXXX)
             trap 'rm -f "$t"' EXIT
+            \(digests)
             for f in \(ProcessLayout.Paths.executables)/* \(ProcessLayout.Paths.packaged)/*; do
               if [ "$(stat -c '%s 0%a %U:%G' "$f" 2>/dev/null || true)" != '\(bytes) \(mode) \(owner):\(owner)' ] ||
                 [ "$f" -ef \(target) ]; then continue; fi
-              if printf '%s  %s\\n' \(ShellQuoting.quoted(digest)) "$f" | sha256sum --check --status; then
+              case "$($digests "$f")" in \(digest)*)
                 ln "$f" "$t"
                 mv -f "$t" \(target)
                 echo \(linked)
-                exit 0
-              fi
+                exit 0;;
+              esac
             done
             """
     }

@@ -11,17 +11,36 @@ package protocol HostConnection: Sendable {
     ///   result.
     func run(_ script: String, timeout: Duration) async throws -> CommandResult
 
+    /// Runs a script that takes no time to speak of in the same way. Those of one host that wait for each other may go
+    /// together, because a call takes longer than they do.
+    func runShort(_ script: String) async throws -> CommandResult
+
     /// Puts the gzip-compressed local file `compressed` on the host, uncompressed, at `destination`: written beside it
     /// and renamed, so that there is never a part of it. `digest` is the SHA-256 of the uncompressed bytes, checked there.
     func upload(compressed: String, digest: String, to destination: String, mode: String, owner: String) async throws
 }
 
 extension HostConnection {
+    static var shortTimeout: Duration { .seconds(60) }
+
+    package func runShort(_ script: String) async throws -> CommandResult {
+        try await run(script, timeout: Self.shortTimeout)
+    }
+
     /// Runs a script that must end with status 0 and returns its standard output.
     /// - Parameter what: says in errors what was tried; scripts are never shown, for they may hold secrets.
     @discardableResult
     package func check(_ what: String, _ script: String, timeout: Duration = .seconds(60)) async throws -> String {
-        let result = try await run(script, timeout: timeout)
+        try checked(what, try await run(script, timeout: timeout))
+    }
+
+    /// The same for a script that takes no time to speak of.
+    @discardableResult
+    package func checkShort(_ what: String, _ script: String) async throws -> String {
+        try checked(what, try await runShort(script))
+    }
+
+    private func checked(_ what: String, _ result: CommandResult) throws -> String {
         guard result.status == 0 else {
             throw HostFailure(host: name, what: what, reason: .status(result.status, result.complaint))
         }

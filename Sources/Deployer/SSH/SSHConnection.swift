@@ -11,6 +11,7 @@ package struct SSHConnection: HostConnection {
 
     package let target: SSHTarget
     let controlPath: String
+    private let bundles = ScriptBundles()
 
     package var name: String { target.name }
 
@@ -65,6 +66,10 @@ package struct SSHConnection: HostConnection {
         return try await answer(what: "script", timeout: timeout) { try await remote.run() }
     }
 
+    package func runShort(_ script: String) async throws -> CommandResult {
+        try await bundles.run(script) { try await run($0, timeout: Self.shortTimeout) }
+    }
+
     package func upload(
         compressed: String, digest: String, to destination: String, mode: String, owner: String
     ) async throws {
@@ -115,7 +120,8 @@ package struct SSHConnection: HostConnection {
         return """
             set -eu; umask 077; mkdir -p "$(dirname \(target))"; t=$(mktemp \(target).XXXXXX); trap 'rm -f "$t"' EXIT
             gzip -dc > "$t"
-            printf '%s  %s\\n' \(ShellQuoting.quoted(digest)) "$t" | sha256sum --check --status
+            \(HostScript.digests)
+            case "$($digests "$t")" in \(digest)*) ;; *) echo 'it arrived altered' >&2; exit 1;; esac
             chown \(owner) "$t"; chmod \(ShellQuoting.quoted(mode)) "$t"; mv -f "$t" \(target)
             """
     }
