@@ -34,6 +34,25 @@ import Topology
         #expect(Int32(group) != getpgrp())
     }
 
+    @Test func onlyPackagesThatAreMissingAreInstalled() async throws {
+        let host = """
+            dpkg-query() {
+              shift 2
+              for p in "$@"; do case $p in
+                curl|libpq5) printf '<installed %s>' $p;;
+                libpq) printf '<config-files %s>' $p;;
+                *) echo "no packages found matching $p" >&2;;
+              esac; done
+              return 1
+            }
+            apt-get() { case "$*" in *install*) echo "${@: -2}" >&2;; esac; }
+            """
+        let result = try await bash(host + "\n" + HostScript.install(["curl", "libpq", "libpq5", "nftables"]))
+        #expect(result == CommandResult(status: 0, standardOutput: "", standardError: "libpq nftables\n"))
+        let nothing = try await bash(host + "\n" + HostScript.install(["curl", "libpq5"]))
+        #expect(nothing == CommandResult(status: 0, standardOutput: "", standardError: ""))
+    }
+
     @Test func aGateThatNeverAnswersSaysSo() async throws {
         let result = try await bash(HostScript.gate(.init(host: "127.0.0.1", port: 1), seconds: 0))
         #expect(result.status == 1)

@@ -9,11 +9,10 @@ enum HostScript {
         let names = words(packages)
         return """
             export DEBIAN_FRONTEND=noninteractive
-            dpkg-query -W -f='${Package} ${db:Status-Status}\\n' \(names) 2>/dev/null | grep -q . || true
+            there=$(dpkg-query -W -f='<${db:Status-Status} ${Package}>' \(names) 2>/dev/null || true)
             missing=
             for p in \(names); do
-              s=$(dpkg-query -W -f='${db:Status-Status}' "$p" 2>/dev/null || true)
-              if [ "$s" != installed ]; then missing="$missing $p"; fi
+              case $there in *"<installed $p>"*) ;; *) missing="$missing $p";; esac
             done
             if [ -n "$missing" ]; then
               apt-get -q -y -o DPkg::Lock::Timeout=120 install --no-install-recommends $missing >/dev/null ||

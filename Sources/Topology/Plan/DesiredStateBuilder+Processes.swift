@@ -108,7 +108,9 @@ extension DesiredStateBuilder {
                 id: queue,
                 specification: .hostQueue(
                     host: supervisor.host, configurationPath: supervisor.configurationPath, computeHost: process.host),
-                attributes: [:], dependsOn: gates(.supervisor, of: process.cell), cell: process.cell))
+                // Declared with the supervisor's settings, by a call that needs no supervisor.
+                attributes: [:],
+                dependsOn: [permissionsID(.supervisor, process.cell)] + fileIDs(of: supervisor), cell: process.cell))
         var after = [queue, permissionsID(user)]
         let libvirt = unitID(DebianFiles.libvirtUnit, process.host)
         if known.contains(libvirt) { after.append(libvirt) }

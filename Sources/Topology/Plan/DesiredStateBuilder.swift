@@ -36,10 +36,7 @@ struct DesiredStateBuilder {
         }
         for cell in topology.cells {
             for process in index.processes(.conductor, cell.path) {
-                addRun(
-                    process,
-                    after: [schemaID(cell.path), permissionsID(.conductor, cell.path)]
-                        + gates(.supervisor, of: cell.path))
+                addRun(process, after: [schemaID(cell.path), permissionsID(.conductor, cell.path)])
             }
             for process in index.processes(.compute, cell.path) { addAgent(process) }
         }
