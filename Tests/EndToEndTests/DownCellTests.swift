@@ -145,11 +145,11 @@ struct DownCellTests {
     }
 
     private func fall(_ cloud: Cloud) async throws {
-        var north = try await cloud.boot(8, zone: "north")
+        var north = try await cloud.boot(7, zone: "north")
         let south = try await cloud.boot(3, zone: "south")
         try await until("all are ACTIVE", within: Self.limit) {
             let statuses = try await cloud.statuses(cloud.admin.compute)
-            return statuses.count == 11 && statuses.values.allSatisfy { $0 == "ACTIVE" }
+            return statuses.count == 10 && statuses.values.allSatisfy { $0 == "ACTIVE" }
         }
         try await measure(cloud, south, "healthy")
         for faults in Fault.allCases.map({ [$0] }) + [Fault.together] {
