@@ -24,6 +24,15 @@ struct ReplicaTests {
         #expect(numbers == Set(1...(numbers.max() ?? 1)))
     }
 
+    /// Repeats while a cell on the way is away for a moment.
+    private func answered(_ what: String, _ body: () async throws -> Bool) async throws {
+        try await eventually(what) {
+            do { return try await body() } catch let failure as CellFailure where failure.absence != nil {
+                return false
+            }
+        }
+    }
+
     @Test(arguments: CellTree.Kind.available) func bothSpeakAndServersLiveAsWithOne(kind: CellTree.Kind) async throws {
         try await CellTree.with(kind, supervisors: Self.names) { cell in
             let servers = [try await cell.boot(on: "host-1"), try await cell.boot(on: "host-2")]
@@ -47,13 +56,15 @@ struct ReplicaTests {
                 let id = try await cell.boot(on: "host-1")
                 for path in Set(kind.leaves + kind.branches) { cell.end(victim, of: path) }
                 let other = makeInstance(host: "host-2")
-                // As the root does: an order that was on its way through the one that ended is sent again.
-                try await eventually("the build is accepted") {
+                // As the root and clients do: what was on its way through the one that ended is sent again.
+                try await answered("the build is accepted") {
                     try await cell.call(BuildRequest(builds: [makeBuild(other)])).accepted == [other.id]
                 }
-                guard case .accepted = try await cell.call(ActRequest(id: id, action: .stop)) else {
-                    Issue.record("refused")
-                    return
+                try await answered("the stop is accepted") {
+                    guard case .accepted = try await cell.call(ActRequest(id: id, action: .stop), key: "stop") else {
+                        return false
+                    }
+                    return true
                 }
                 var polls = 0
                 try await eventually("news come, whoever told them before") {
