@@ -135,6 +135,7 @@ final class CellTree: Sendable {
         }
         var settings = ChildSettings.branch
         settings.heartbeatInterval = .milliseconds(50)
+        settings.pulseInterval = .milliseconds(50)
         settings.publishInterval = .milliseconds(50)
         try await BranchSupervisor(
             cell: cell, name: "s1", version: "test", store: store, bus: broker(cell).connect(), router: router,

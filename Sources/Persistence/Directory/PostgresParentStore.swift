@@ -12,8 +12,18 @@ package import ServerLifecycle
 package protocol PostgresParentStore: ParentStore {
     var pool: PostgresPool { get }
 
-    /// Applies one event about a server or a host of the leaf `origin`.
-    func apply(_ event: CellEvent, of origin: CellPath, now: Date, in transaction: PostgresTransaction) async throws
+    /// Applies the end of an attempt to build a server in a leaf.
+    func apply(_ failure: BuildFailure, of leaf: CellPath, now: Date, in transaction: PostgresTransaction) async throws
+
+    /// Applies the end of a server.
+    func apply(
+        _ deletion: InstanceDeletion, of leaf: CellPath, now: Date, in transaction: PostgresTransaction
+    ) async throws
+
+    /// Applies what leaves tell of servers, in this order.
+    func apply(
+        _ servers: [(summary: InstanceSummary, leaf: CellPath)], now: Date, in transaction: PostgresTransaction
+    ) async throws
 
     /// Applies what the leaf `origin` tells of hosts, in this order.
     func apply(_ hosts: [HostRecord], of origin: CellPath, in transaction: PostgresTransaction) async throws
@@ -138,19 +148,30 @@ extension PostgresParentStore {
         """
     }
 
-    package func setHealth(
-        of path: CellPath, _ health: CellStatus.Health, reason: String?, since: Date, heartbeat: CellHeartbeat?
-    ) async throws {
-        let standing = CellStanding(path: path, health: health, reason: reason, since: since, heartbeat: heartbeat)
+    package func setHealth(_ standings: [CellStanding]) async throws {
+        let standings = standings.sorted { $0.path < $1.path }
+        guard !standings.isEmpty else { return }
         try await pool.transaction { transaction in
-            let changed = try await transaction.execute(
-                """
-                update directory.cells set health = \(health.rawValue), reason = \(reason), since = \(since),
-                    heartbeat = nullif(\(Self.json(heartbeat)), 'null'::jsonb)
-                where path = \(path.description)
-                """)
-            guard changed > 0 else { return }
-            _ = try await transaction.pipeline(try tell(.cellChanged(standing)) + [Self.nudge(.cells)])
+            let known = Set(
+                try await transaction.query(
+                    """
+                    select path from directory.cells where path = any(\(standings.map(\.path.description)))
+                    order by path for update
+                    """
+                ).column(as: String.self))
+            let mapped = standings.filter { known.contains($0.path.description) }
+            guard !mapped.isEmpty else { return }
+            let statements = try mapped.flatMap { standing -> [Statement] in
+                [
+                    """
+                    update directory.cells set health = \(standing.health.rawValue), reason = \(standing.reason),
+                        since = \(standing.since),
+                        heartbeat = nullif(\(Self.json(standing.heartbeat)), 'null'::jsonb)
+                    where path = \(standing.path.description)
+                    """
+                ] + (try tell(.cellChanged(standing)))
+            }
+            _ = try await transaction.pipeline(statements + [Self.nudge(.cells)])
         }
     }
 

@@ -15,9 +15,8 @@ package protocol ParentStore: Sendable {
     /// Adds a mapping or changes its endpoint; what was applied of its events stays. Tells ``changes()``.
     func putCell(_ path: CellPath, bus: CellMapping.Endpoint, now: Date) async throws -> Bool
     func removeCell(_ path: CellPath) async throws -> Bool
-    func setHealth(
-        of path: CellPath, _ health: CellStatus.Health, reason: String?, since: Date, heartbeat: CellHeartbeat?
-    ) async throws
+    /// Writes down how children are, each once; of cells that are not mapped nothing. Tells ``changes()``.
+    func setHealth(_ standings: [CellStanding]) async throws
 
     // MARK: the directory's completeness
 

@@ -36,7 +36,8 @@ package struct RootSupervisor: Service {
         keeper = DirectoryKeeper(store: store, wallClock: wallClock, logger: logger)
         dispatcher = CommandDispatcher(store: store, router: router, wallClock: wallClock, logger: logger)
         parent = ParentRole(
-            store: store, router: router, clock: clock, wallClock: wallClock, ids: ids, logger: logger,
+            store: store, router: router, clock: clock, wallClock: wallClock, ids: ids, settings: ParentSettings(),
+            logger: logger,
             onUp: { [commandNudge, buildNudge] in
                 commandNudge.signal()
                 buildNudge.signal()
