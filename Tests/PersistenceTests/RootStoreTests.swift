@@ -93,6 +93,56 @@ struct RootStoreTests {
         #expect(row.unplaced?.fault?.message.hasPrefix("No valid host was found.") == true)
     }
 
+    /// Looks again after the pause, which is of the database's clock.
+    private func placeLater(_ root: RootFixture) async throws -> PlacedBuild? {
+        _ = try await root.pool.execute("update scheduler.build_requests set placed_at = null where state = 'waiting'")
+        return try await root.place().first
+    }
+
+    @Test(arguments: ["cell", "host"]) func aServerWaitsForWhatWasThereAMomentAgo(what: String) async throws {
+        let root = try await RootFixture()
+        let server = try #require(try await root.accept(RootFixture.newServer(zone: "north")).first)
+        func away(since date: Date) async throws {
+            if what == "cell" {
+                try await root.store.setHealth(
+                    of: RootFixture.north, .down, reason: "test", since: date, heartbeat: nil)
+            } else {
+                _ = try await root.pool.execute(
+                    """
+                    update directory.hosts set is_up = false, record = jsonb_set(record, '{updatedAt}',
+                        to_jsonb(\(date.timeIntervalSinceReferenceDate)::double precision))
+                    """)
+            }
+        }
+        try await away(since: Date())
+        #expect(try await root.place().isEmpty)
+        #expect(try await root.store.find(server.id)?.summary.status == "BUILD")
+        #expect(try await placeLater(root) == nil)
+        // It is not looked at again before the pause is over.
+        #expect(try await root.place().isEmpty)
+        try await away(since: Date() - 120)
+        #expect(try await placeLater(root) == nil)
+        #expect(try await root.store.find(server.id)?.summary.status == "ERROR")
+    }
+
+    @Test func aServerThatComesBackFromCellsThatAreAwayDoesNotFail() async throws {
+        let root = try await RootFixture()
+        let server = try #require(try await root.accept(RootFixture.newServer()).first)
+        for _ in 1...7 {
+            let build = try #require(try await placeLater(root))
+            try await root.store.giveBack(build, reason: "cell \(build.cell) is down", now: RootFixture.now + 10)
+            #expect(try await root.usedMemory() == 0)
+        }
+        #expect(try await root.store.find(server.id)?.summary.status == "BUILD")
+        // It is not young any more.
+        for _ in 1...3 {
+            guard let build = try await placeLater(root) else { break }
+            try await root.store.giveBack(build, reason: "cell \(build.cell) is down", now: RootFixture.now + 1000)
+        }
+        let row = try #require(try await root.store.find(server.id))
+        #expect(row.summary.status == "ERROR" && row.unplaced?.fault?.message.contains("is down") == true)
+    }
+
     @Test func aZoneIsKeptThroughRetries() async throws {
         let root = try await RootFixture()
         _ = try await root.accept(RootFixture.newServer(zone: "south"))

@@ -20,6 +20,8 @@ extension PostgresRootStore {
             for (build, candidates) in zip(waiting, plans) {
                 if let host = try await claim(candidates, for: build, among: hosts, in: transaction) {
                     placed.append(try await markPlaced(build, on: host, now: now, in: transaction))
+                } else if try await putOff(build, now: now, in: transaction) {
+                    continue
                 } else {
                     let fault = InstanceFault(
                         message: "No valid host was found. \(build.failure ?? "There are not enough hosts available.")",
@@ -69,6 +71,16 @@ extension PostgresRootStore {
         }
     }
 
+    package func giveBack(_ build: PlacedBuild, reason: String, now: Date) async throws {
+        let instance = build.specification.instance
+        let isYoung = now.timeIntervalSince(instance.createdAt) < Self.absencePatience
+        try await pool.transaction { transaction in
+            try await retry(
+                instance.id, epoch: instance.epoch, failedHost: instance.host, reason: reason, isExcused: isYoung,
+                now: now, in: transaction)
+        }
+    }
+
     // MARK: Steps inside a transaction
 
     /// A build request that is locked by this transaction.
@@ -82,6 +94,13 @@ extension PostgresRootStore {
         var failure: String?
     }
 
+    /// A cell or a host that has been down for so long is not waited for (seconds).
+    static let returnLimit: TimeInterval = 60
+    /// How old a server may become before it fails because cells or hosts are away (seconds).
+    static let absencePatience: TimeInterval = 300
+    /// Before a server is looked at again that was put off (seconds); `placed_at` says when that was.
+    static let pause: TimeInterval = 2
+
     /// An operator's word on a cell or a host waits for placements that have begun, and later ones see it.
     static let placementGate = "cellwright placement"
 
@@ -91,7 +110,9 @@ extension PostgresRootStore {
             """
             select b.build, b.forced_host, b.wanted_zone, b.excluded_hosts, b.epoch, i.version
             from scheduler.build_requests b join directory.instances i on i.id = b.instance_id
-            where b.state = 'waiting' order by b.created_at limit \(limit)
+            where b.state = 'waiting'
+                and (b.placed_at is null or b.placed_at < now() - \(Self.pause) * interval '1 second')
+            order by b.created_at limit \(limit)
             for update of b skip locked
             """,
         ])
@@ -137,6 +158,23 @@ extension PostgresRootStore {
             if isClaimed == true { return hosts[candidate] }
         }
         return nil
+    }
+
+    /// No young server fails for want of a host while a cell or a host is away that was there a moment ago: it is looked
+    /// for again after a pause, everywhere.
+    private func putOff(_ build: WaitingBuild, now: Date, in transaction: PostgresTransaction) async throws -> Bool {
+        guard now.timeIntervalSince(build.specification.instance.createdAt) < Self.absencePatience else { return false }
+        // A host's record has its times as JSON has them: seconds since 2001.
+        return try await transaction.execute(
+            """
+            update scheduler.build_requests set placed_at = now(), excluded_hosts = '{}'
+            where instance_id = \(build.pending.id) and (
+                exists (select from directory.cells c where c.is_enabled and c.health = 'down'
+                    and c.since > now() - \(Self.returnLimit) * interval '1 second')
+                or exists (select from directory.hosts h where not h.is_up and h.is_enabled
+                    and (h.record ->> 'updatedAt')::double precision + \(Date.timeIntervalBetween1970AndReferenceDate)
+                        > extract(epoch from now()) - \(Self.returnLimit)))
+            """) > 0
     }
 
     private func markPlaced(
@@ -193,8 +231,9 @@ extension PostgresRootStore {
 
     /// An attempt ended without a server: releases its claim, then the next host, or ERROR, or the end of a server that
     /// its user has deleted meanwhile. An attempt that is not the current one is ignored.
+    /// - Parameter isExcused: it is nobody's fault: when attempts are over they begin anew, after a pause.
     func retry(
-        _ id: ServerID, epoch: Int, failedHost: HostName?, reason: String, now: Date,
+        _ id: ServerID, epoch: Int, failedHost: HostName?, reason: String, isExcused: Bool = false, now: Date,
         in transaction: PostgresTransaction
     ) async throws {
         let rows = try await transaction.query(
@@ -216,6 +255,17 @@ extension PostgresRootStore {
             """,
         ])
         let attempts: Int = try row.get("attempts") + 1
+        if isExcused, attempts >= Self.attemptLimit || build.pending.request.forcedHost != nil {
+            _ = try await transaction.pipeline([
+                """
+                update scheduler.build_requests set state = 'waiting', attempts = 0, excluded_hosts = '{}', cell = null,
+                    host = null, placed_at = now()
+                where instance_id = \(id)
+                """,
+                "update directory.instances set cell = null, host = null, updated_at = \(now) where id = \(id)",
+            ])
+            return
+        }
         guard attempts < Self.attemptLimit, build.pending.request.forcedHost == nil else {
             let message = "Exceeded maximum number of retries. The last attempt said: \(reason)"
             return try await fail(build, InstanceFault(message: message, createdAt: now), now: now, in: transaction)

@@ -38,6 +38,8 @@ package protocol RootStore: ParentStore {
 
     /// The cell can't take them: the claim is released and the next host is tried, or the server fails.
     func refuse(_ build: PlacedBuild, reason: String, now: Date) async throws
+    /// The cell could not be asked: as ``refuse(_:reason:now:)``, but a server that is young does not fail for it.
+    func giveBack(_ build: PlacedBuild, reason: String, now: Date) async throws
 
     // MARK: commands
 

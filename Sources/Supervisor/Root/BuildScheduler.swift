@@ -76,7 +76,7 @@ struct BuildScheduler: Sendable {
 
     private func giveBack(_ build: PlacedBuild, reason: String) async {
         do {
-            try await store.refuse(build, reason: reason, now: wallClock.now())
+            try await store.giveBack(build, reason: reason, now: wallClock.now())
         } catch {
             logger.warning("a claim is not given back yet", metadata: ["error": "\(ErrorChain(error))"])
         }
