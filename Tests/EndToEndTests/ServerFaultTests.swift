@@ -25,7 +25,7 @@ struct ServerFaultTests {
         var process: String { self == .databaseKilled ? "postgresql" : "rabbitmq" }
     }
 
-    @Test(.disabled("creates that fall into an outage of PostgreSQL still end in ERROR: README, what does not work yet"))
+    @Test(.disabled("creates in an outage of PostgreSQL may end in ERROR: README, what does not work yet"))
     func nothingAcceptedIsLostWhateverServerFalls() async throws {
         let process = try await TestCloud.start()
         do {
