@@ -15,6 +15,8 @@ final class FakeAgent: Sendable {
         var commands: [AgentCommand] = []
         var memory: [StepKey: StepResult.Outcome] = [:]
         var guests: [ServerID: PowerState] = [:]
+        /// The epoch in which a guest was removed.
+        var removed: [ServerID: Int] = [:]
         var isSilent = false
         /// Beside the guests.
         var heldServers: [ServerID] = []
@@ -123,13 +125,15 @@ final class FakeAgent: Sendable {
             let command = try JSONDecoder().decode(AgentCommand.self, from: delivery.envelope.body)
             let (outcome, times) = state.withLock { state in
                 state.commands.append(command)
-                let outcome = state.memory[command.key] ?? state.script(command)
+                let outcome = state.memory[command.key] ?? Self.overtaken(command, state) ?? state.script(command)
                 if let outcome {
                     state.memory[command.key] = outcome
                     if case .release = command.work {
                         // It is of no guest.
                     } else if case .succeeded(let power) = outcome {
-                        state.guests[command.instanceID] = command.work == .destroy ? nil : power
+                        let isRemoval = command.work == .destroy
+                        state.guests[command.instanceID] = isRemoval ? nil : power
+                        if isRemoval { state.removed[command.instanceID] = command.epoch }
                     }
                 }
                 return (outcome, state.answersTimes)
@@ -138,6 +142,16 @@ final class FakeAgent: Sendable {
             return .acknowledge
         } catch {
             return .retry
+        }
+    }
+
+    /// What was sent before a guest was removed and comes after: an agent does not do it any more.
+    private static func overtaken(_ command: AgentCommand, _ state: State) -> StepResult.Outcome? {
+        switch command.work {
+        case .destroy, .release: return nil
+        case .spawn, .start, .stop, .reboot:
+            guard let epoch = state.removed[command.instanceID], command.epoch <= epoch else { return nil }
+            return .failed(reason: "Overtaken.", details: "stale", isPermanent: true)
         }
     }
 
