@@ -190,7 +190,10 @@ package struct DevCloud: Sendable {
     }
 
     private func introduce() async throws {
-        let mapped = layout.topology.cells.filter { !$0.path.isRoot }
+        // Whoever serves cells below the root maps what lies below them.
+        let mapped = layout.topology.cells.filter { cell in
+            !cell.path.isRoot && (!options.isRootOnly || cell.path.parent?.isRoot == true)
+        }
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask {
                 for cell in mapped { try await map(cell) }
