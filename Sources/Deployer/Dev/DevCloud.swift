@@ -129,7 +129,7 @@ package struct DevCloud: Sendable {
                 for database in databases { try await database.initialise(password) }
             }
             let databaseProcesses = databases.map { process($0.specification()) }
-            return try await withDevProcesses(databaseProcesses) {
+            let result = try await withDevProcesses(databaseProcesses) {
                 try await step("start PostgreSQL on port \(layout.ports.database)") {
                     for database in databases { try await database.waitUntilReady() }
                 }
@@ -142,6 +142,8 @@ package struct DevCloud: Sendable {
                 }
                 return try await runControlPlane(servers: brokerProcesses + databaseProcesses, body)
             }
+            for database in databases { try await database.removeDatabases() }
+            return result
         }
     }
 

@@ -57,14 +57,14 @@ package struct PostgresBranchStore: PostgresParentStore, PostgresChildStore, Bra
             throw EventRefusal(description: "host \(stray.name) is said to be in cell \(stray.cell)")
         }
         _ = try await transaction.pipeline(
-            [try Self.write(hosts)] + tell(hosts.map { .hostChanged($0) }, origin: origin))
+            try [Self.write(hosts)] + tell(hosts.map { .hostChanged($0) }, origin: origin))
     }
 
     /// The name is the host's in the whole cloud; who has it is the root's to decide, which knows all of them.
-    private static func write(_ hosts: [HostRecord]) throws -> Statement {
+    private static func write(_ hosts: [HostRecord]) -> Statement {
         // Of several words about one host the last counts.
         let newest = Dictionary(hosts.map { ($0.name, $0) }) { _, last in last }.values.sorted { $0.name < $1.name }
-        let records = try newest.map { try CellRows.json($0) }
+        let records = newest.map { CellRows.json($0) }
         return """
             insert into directory.hosts (name, id, cell, availability_zone, is_enabled, is_up, record)
             select n, i, c, z, e = 1, u = 1, r::jsonb

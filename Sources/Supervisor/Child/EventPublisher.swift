@@ -69,7 +69,7 @@ struct EventPublisher: Sendable {
                 confirmed: duty.confirmed, limit: parts.settings.publishBatch)
             duty.confirmed = nil
             for event in events.count > Self.singleLimit ? events.suffix(1) : events[...] {
-                try await publish(event)
+                try await publish(try event.decoded(of: parts.cell))
                 duty.confirmed = event.sequence
             }
             if events.count < parts.settings.publishBatch { return }

@@ -103,7 +103,7 @@ struct ChildWatcher: Sendable {
                 await hear(heartbeat)
                 return .acknowledge
             case SequencedEvent.kind:
-                let event = try JSONDecoder().decode(SequencedEvent.self, from: delivery.envelope.body)
+                let event = try SequencedEvent(json: Array(delivery.envelope.body))
                 guard event.cell == cell else { return .reject }
                 return await inbox.deliver(event)
             default: return .reject
