@@ -151,24 +151,26 @@ extension PostgresParentStore {
     package func setHealth(_ standings: [CellStanding], watcher: String?) async throws {
         guard !standings.isEmpty else { return }
         let paths = standings.map(\.path.description)
-        let lock: Statement = "select from directory.cells where path = any(\(paths)) order by path for update"
-        let write: Statement = """
-            update directory.cells c set health = t.health, reason = nullif(t.reason, ''),
-                since = to_timestamp(0) + t.since * interval '1 microsecond',
-                heartbeat = nullif(t.heartbeat::jsonb, 'null'::jsonb)
-            from unnest(\(paths), \(standings.map(\.health.rawValue)), \(standings.map { $0.reason ?? "" }),
-                \(standings.map(\.since.microseconds)), \(try standings.map { try CellRows.json($0.heartbeat) }))
-                as t (path, health, reason, since, heartbeat)
-            where c.path = t.path and (\(watcher)::text is null
-                or exists (select from directory.watch w where w.owner = \(watcher) and w.until > now()))
-            returning c.path
-            """
+        let heartbeats = try standings.map { try $0.heartbeat.map { try CellRows.json($0) } ?? "" }
         try await pool.transaction { transaction in
-            let answers = try await transaction.pipeline([lock, write])
+            let answers = try await transaction.pipeline([
+                "select from directory.cells where path = any(\(paths)) order by path for update",
+                """
+                update directory.cells c set health = t.health, reason = nullif(t.reason, ''),
+                    since = to_timestamp(0) + t.since * interval '1 microsecond',
+                    heartbeat = nullif(t.heartbeat, '')::jsonb
+                from unnest(\(paths), \(standings.map(\.health.rawValue)), \(standings.map { $0.reason ?? "" }),
+                    \(standings.map(\.since.microseconds)), \(heartbeats))
+                    as t (path, health, reason, since, heartbeat)
+                where c.path = t.path and (\(watcher)::text is null
+                    or exists (select from directory.watch w where w.owner = \(watcher) and w.until > now()))
+                returning c.path
+                """,
+            ])
             let written = Set(try answers.last?.column(as: String.self) ?? [])
-            let told = standings.filter { written.contains($0.path.description) }
-            guard !told.isEmpty else { return }
-            _ = try await transaction.pipeline(try tell(told.map { .cellChanged($0) }) + [Self.nudge(.cells)])
+            let news = standings.filter { written.contains($0.path.description) }.map { CellEvent.cellChanged($0) }
+            guard !news.isEmpty else { return }
+            _ = try await transaction.pipeline(try tell(news) + [Self.nudge(.cells)])
         }
     }
 
