@@ -15,7 +15,7 @@ struct Laboratory: Sendable {
     private static let makeLimit: Duration = .seconds(600)
     private static let joinLimit: Duration = .seconds(600)
     /// Leaves that join at once: more would only be slower, and look dead to their parents meanwhile.
-    private static let joining = 16
+    private static let joining = 32
     private static let leafLimit: Duration = .seconds(120)
     private static let leafInterval: Duration = .milliseconds(200)
     private static let settling: Duration = .seconds(5)

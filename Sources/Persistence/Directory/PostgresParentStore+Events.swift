@@ -122,17 +122,15 @@ extension PostgresParentStore {
         if let stray = standings.first(where: { !child.holds($0.path) || child == $0.path }) {
             throw EventRefusal(description: "cell \(child) tells of cell \(stray.path), which is not below it")
         }
-        let statements = try standings.flatMap { standing -> [Statement] in
-            [
-                """
-                insert into directory.cells as c (path, health, reason, since, heartbeat)
-                values (\(standing.path.description), \(standing.health.rawValue), \(standing.reason),
-                    \(standing.since), nullif(\(Self.json(standing.heartbeat)), 'null'::jsonb))
-                on conflict (path) do update set health = excluded.health, reason = excluded.reason,
-                    since = excluded.since, heartbeat = excluded.heartbeat
-                where c.bus is null
-                """
-            ]
+        let statements = standings.map { standing -> Statement in
+            """
+            insert into directory.cells as c (path, health, reason, since, heartbeat)
+            values (\(standing.path.description), \(standing.health.rawValue), \(standing.reason),
+                \(standing.since), nullif(\(Self.json(standing.heartbeat)), 'null'::jsonb))
+            on conflict (path) do update set health = excluded.health, reason = excluded.reason,
+                since = excluded.since, heartbeat = excluded.heartbeat
+            where c.bus is null
+            """
         }
         let news = try tell(standings.map { .cellChanged($0) })
         _ = try await transaction.pipeline(statements + news + [Self.nudge(.cells), Self.nudge(.commands)])
