@@ -88,7 +88,7 @@ package final class Mailbox<Element: Sendable>: Sendable {
                 state.withLock { $0.running += 1 }
                 group.addTask {
                     await body(element)
-                    state.withLock { $0.running -= 1 }
+                    self.state.withLock { $0.running -= 1 }
                     ended.signal()
                 }
             }
