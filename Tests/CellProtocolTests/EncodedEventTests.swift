@@ -2,33 +2,9 @@ import CellProtocol
 import CloudModel
 import FoundationEssentials
 import Primitives
-import Primitives
 import Testing
 
 @Suite struct EncodedEventTests {
-    /// Every kind of event, something in every field.
-    private static let samples = WireSample.all.filter { $0.name.hasPrefix(SequencedEvent.kind + ".") }
-
-    @Test("an event reads and writes itself as its coded form does, member for member", arguments: samples)
-    func forms(sample: WireSample) throws {
-        let coded = try sample.encode()
-        let event = try JSONDecoder().decode(SequencedEvent.self, from: coded)
-        #expect(try SequencedEvent(json: Array(coded)) == event)
-        let text = Array(try event.event.text())
-        #expect(try JSONParser.parse(text) == JSONParser.parse(Array(try JSONEncoder().encode(event.event))))
-        #expect(try CellEvent(json: text) == event.event)
-    }
-
-    @Test(
-        "an event that lacks something or is of a kind to come is refused",
-        arguments: [
-            "{}", "{\"instanceChanged\":{}}", "{\"hostChanged\":{\"_0\":{\"name\":\"n1\"}}}",
-            "{\"later\":{\"_0\":{\"a\":[1,{\"b\":2}]}}}",
-        ])
-    func refusals(text: String) {
-        #expect(throws: JSONSyntaxError.self) { try CellEvent(json: Array(text.utf8)) }
-    }
-
     /// Every kind of event, something in every field.
     private static let samples = WireSample.all.filter { $0.name.hasPrefix(SequencedEvent.kind + ".") }
 
