@@ -317,7 +317,12 @@ let package = Package(
                 "Deployer", "Topology", "CloudModel", "MessageBus", "Primitives", systemPackage, asn1, certificates,
                 crypto,
             ]),
-        tests("SimulationTests", ["Simulation", "CloudModel", "Primitives", "ServerLifecycle"]),
+        tests(
+            "SimulationTests",
+            [
+                "Simulation", "CellProtocol", "CloudModel", "MessageBus", "Persistence", "PostgresClient", "Primitives",
+                "ServerLifecycle", "TestSupport", logging,
+            ]),
         tests("SagaEngineTests", ["SagaEngine", "Primitives"]),
         tests(
             "LeafCellTests",

@@ -9,9 +9,15 @@ package enum CellCall {
     package static func reply<R: CellRequest>(
         to request: Envelope, as _: R.Type, _ reply: R.Reply, messageID: UUID, sender: String
     ) throws -> Envelope {
+        Self.reply(to: request, as: R.self, body: try R.encode(reply), messageID: messageID, sender: sender)
+    }
+
+    /// The same with a reply that is written already.
+    package static func reply<R: CellRequest>(
+        to request: Envelope, as _: R.Type, body: Data, messageID: UUID, sender: String
+    ) -> Envelope {
         Envelope(
-            messageID: messageID, requestID: request.requestID, sender: sender, kind: R.kind + ".reply",
-            body: try R.encode(reply))
+            messageID: messageID, requestID: request.requestID, sender: sender, kind: R.kind + ".reply", body: body)
     }
 
     package static func failure(

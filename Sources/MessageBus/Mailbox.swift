@@ -1,3 +1,4 @@
+import Primitives
 import Synchronization
 
 /// Hands elements from any thread to one receiving task. Whoever puts them in keeps their number bounded.
@@ -8,6 +9,8 @@ package final class Mailbox<Element: Sendable>: Sendable {
         var receiver: CheckedContinuation<Element?, Never>?
         var isFinished = false
         var failure: BusError?
+        /// Elements in hand.
+        var running = 0
     }
 
     private let state = Mutex(State())
@@ -76,16 +79,18 @@ package final class Mailbox<Element: Sendable>: Sendable {
     /// Receives until finished or cancelled, each element in its own child task, at most `limit` of them at once.
     /// Returns when the last of them has ended.
     package func forEach(limit: Int, _ body: @escaping @Sendable (Element) async -> Void) async {
-        await withTaskGroup(of: Void.self) { group in
-            var running = 0
+        let ended = Nudge()
+        // A group that keeps what its tasks return would keep every one that has ended, up to the limit.
+        await withDiscardingTaskGroup { group in
             while let element = await next() {
-                if running == limit {
-                    await group.next()
-                    running -= 1
-                    if Task.isCancelled { break }
+                while state.withLock({ $0.running == limit }), !Task.isCancelled { await ended.wait() }
+                if Task.isCancelled { break }
+                state.withLock { $0.running += 1 }
+                group.addTask {
+                    await body(element)
+                    self.state.withLock { $0.running -= 1 }
+                    ended.signal()
                 }
-                group.addTask { await body(element) }
-                running += 1
             }
         }
     }

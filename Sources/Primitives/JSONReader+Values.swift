@@ -1,3 +1,5 @@
+package import FoundationEssentials
+
 /// What reads itself from JSON member by member. The text is the one that the type's `Codable` form writes.
 package protocol JSONReadable {
     init(_ reader: inout JSONReader) throws(JSONSyntaxError)
@@ -26,6 +28,11 @@ extension JSONReader {
         case .number(let value): return value
         default: throw error("expected a number")
         }
+    }
+
+    /// Seconds since 2001, as `Codable` writes a date.
+    package mutating func date() throws(JSONSyntaxError) -> Date {
+        Date(timeIntervalSinceReferenceDate: try double())
     }
 
     /// A text that stands for a case or a thing.

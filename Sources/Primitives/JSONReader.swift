@@ -81,6 +81,14 @@ package struct JSONReader {
         }
     }
 
+    /// The text of what comes next, skipped.
+    package mutating func raw() throws(JSONSyntaxError) -> [UInt8] {
+        skipSpace()
+        let start = index
+        try skip()
+        return Array(bytes[start..<index])
+    }
+
     private mutating func skipSpace() {
         while index < bytes.count {
             switch bytes[index] {

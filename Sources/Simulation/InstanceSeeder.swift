@@ -1,10 +1,11 @@
+import CellProtocol
 package import CloudModel
 package import FoundationEssentials
 package import Primitives
 package import ServerLifecycle
 
-/// Servers that are there when a laboratory begins, written into the cells' databases through the cells' own store; the
-/// directory learns of them by reading the cells again, as after a loss.
+/// Servers that are there when a laboratory begins, written into the cells' databases through the cells' own store, each
+/// with the event that it runs: the parents hear of them as they would after having been away.
 ///
 /// Their ages are chosen so that two pages can be asked for: the newest ``fewCount`` are all in the first cell, the
 /// oldest go through all cells in turn.
@@ -68,6 +69,7 @@ package struct InstanceSeeder: Sendable {
             }
             var changes = CellChanges()
             changes.servers = Dictionary(uniqueKeysWithValues: servers.map { ($0.instance.id, $0) })
+            changes.events = servers.map { .instanceChanged(InstanceSummary($0.instance)) }
             let written = changes
             try await store.transact(CellScope()) { _ in CellDecision(written, ()) }
         }

@@ -8,6 +8,8 @@ package struct LabMeasurements: Sendable {
     /// Boots accepted at once.
     static let bootConcurrency = 8
     static let pollInterval: Duration = .milliseconds(100)
+    /// How often something that is waited for tells how far it is.
+    static let tellInterval: Duration = .seconds(10)
     /// How long the last boot may take, and a dead cell may go unnoticed.
     static let patience: Duration = .seconds(120)
 
@@ -15,12 +17,29 @@ package struct LabMeasurements: Sendable {
     package static let fewPath = "/compute/v2.1/servers/detail?limit=\(pageSize)"
     package static let spreadPath = fewPath + "&sort_key=created_at&sort_dir=asc"
 
+    /// How far something is that a laboratory waits for.
+    package struct Progress: Sendable, Equatable {
+        package var count: Int
+        package var total: Int
+        /// What is known of those that are missing.
+        package var detail: String?
+
+        package init(_ count: Int, of total: Int, detail: String? = nil) {
+            self.count = count
+            self.total = total
+            self.detail = detail
+        }
+    }
+
     let client: LabClient
     let clock: ContinuousClock
+    let say: @Sendable (String) -> Void
 
-    package init(client: LabClient, clock: ContinuousClock) {
+    /// - Parameter say: takes lines for whoever waits.
+    package init(client: LabClient, clock: ContinuousClock, say: @escaping @Sendable (String) -> Void) {
         self.client = client
         self.clock = clock
+        self.say = say
     }
 
     /// Takes the bounds off the project's quota.
@@ -46,11 +65,23 @@ package struct LabMeasurements: Sendable {
         return smallest
     }
 
-    /// Until as many servers are listed and hosts are up as there should be, at most `limit`.
-    package func waitUntil(_ what: String, limit: Duration, _ isSo: () async throws -> Bool) async throws {
-        let end = clock.now + limit
-        while try await !isSo() {
-            guard clock.now < end else { throw LabClient.Failure(description: "not after \(limit): \(what)") }
+    /// Until there are as many as there should be, at most `limit`; tells how far it is now and then.
+    /// - Parameter what: with the numbers before it, such as "cells are up".
+    package func waitUntil(_ what: String, limit: Duration, _ progress: () async throws -> Progress) async throws {
+        let start = clock.now
+        var toldAt = start
+        while true {
+            let state = try await progress()
+            if state.count == state.total { return }
+            let now = clock.now
+            let text =
+                "\(state.count) of \(state.total) \(what) after \(Int((now - start) / .seconds(1))) s"
+                + (state.detail.map { " (\($0))" } ?? "")
+            guard now - start < limit else { throw LabClient.Failure(description: "the laboratory gives up: \(text)") }
+            if now - toldAt >= Self.tellInterval {
+                say(text)
+                toldAt = now
+            }
             try await clock.sleep(for: Self.pollInterval)
         }
     }
@@ -99,9 +130,10 @@ package struct LabMeasurements: Sendable {
             for try await one in group { seconds.append(one) }
             return seconds
         }
-        try await waitUntil("no server is in BUILD", limit: Self.patience) {
-            try await client.json("GET", "/compute/v2.1/servers?limit=1&status=BUILD")["servers"]?.array?.isEmpty
-                == true
+        try await waitUntil("booted servers are no longer in BUILD", limit: Self.patience) {
+            let path = "/compute/v2.1/servers?limit=1000&status=BUILD"
+            let building = try await client.json("GET", path)["servers"]?.array?.count ?? 0
+            return Progress(count - min(count, building), of: count)
         }
         let wall = (clock.now - start) / .seconds(1)
         let failed = try await client.json("GET", "/compute/v2.1/servers?limit=1000&status=ERROR&name=\(prefix)")

@@ -61,15 +61,19 @@ package struct LabRun: Codable, Sendable, Equatable {
         package var databaseSessions: Int
         /// Of its database's sessions, of one core (per cent).
         package var restingDatabaseCPU: Double
+        /// Of all that runs: the root, its servers and every simulated cell, of one core (per cent).
+        package var restingLaboratoryCPU: Double
 
         package init(
-            memoryMiB: Double, restingCPU: Double, sockets: Int, databaseSessions: Int, restingDatabaseCPU: Double
+            memoryMiB: Double, restingCPU: Double, sockets: Int, databaseSessions: Int, restingDatabaseCPU: Double,
+            restingLaboratoryCPU: Double
         ) {
             self.memoryMiB = memoryMiB
             self.restingCPU = restingCPU
             self.sockets = sockets
             self.databaseSessions = databaseSessions
             self.restingDatabaseCPU = restingDatabaseCPU
+            self.restingLaboratoryCPU = restingLaboratoryCPU
         }
     }
 
@@ -134,7 +138,7 @@ package struct LabReport: Codable, Sendable, Equatable {
 
     package static let columns = [
         "cells", "branches", "hosts", "servers", "page in one cell p50/p99 ms", "spread p50/p99 ms", "boots/s",
-        "dead cell s", "root MiB", "root CPU %", "root sockets", "root sessions", "all MiB", "s",
+        "dead cell s", "root MiB", "root CPU %", "root sockets", "root sessions", "all MiB", "all CPU %", "s",
     ]
 
     /// One for each of ``columns``, of each run.
@@ -145,7 +149,7 @@ package struct LabReport: Codable, Sendable, Equatable {
                 "\(run.list.few.p50)/\(run.list.few.p99)", "\(run.list.spread.p50)/\(run.list.spread.p99)",
                 "\(run.boots.perSecond)", run.deadCell.map { "\($0.noticedAfter)" } ?? "-", "\(run.root.memoryMiB)",
                 "\(run.root.restingCPU)", "\(run.root.sockets)", "\(run.root.databaseSessions)", "\(run.memoryMiB)",
-                "\(run.seconds)",
+                "\(run.root.restingLaboratoryCPU)", "\(run.seconds)",
             ]
         }
     }

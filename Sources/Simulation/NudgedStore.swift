@@ -130,13 +130,13 @@ package final class NudgedStore: CellStore {
 
     package func unpublishedEvents(
         confirmed: Int64?, limit: Int
-    ) async throws(CellStoreError) -> [SequencedEvent] {
+    ) async throws(CellStoreError) -> [EncodedEvent] {
         try await store.unpublishedEvents(confirmed: confirmed, limit: limit)
     }
 
     package func events(
         after sequence: Int64, limit: Int
-    ) async throws(CellStoreError) -> (events: [SequencedEvent], newest: Int64) {
+    ) async throws(CellStoreError) -> (events: [EncodedEvent], newest: Int64) {
         try await store.events(after: sequence, limit: limit)
     }
 

@@ -85,21 +85,20 @@ package final class SimulatedHosts: Sendable {
 
     // MARK: Telling
 
-    /// The first beat of each host says what it has; the others come spread over the time between two.
+    /// The first beat of each host says what it has. Hosts of one leaf beat together, so that their conductor has one
+    /// thing to write however many they are.
     private func beat(_ some: ArraySlice<Host>, _ bus: any MessageBus) async {
         guard await declareCell(bus) else { return }
-        for host in some { await tell(host, isFull: true, bus) }
-        let pause = kind.beat / max(1, some.count)
-        while !Task.isCancelled {
-            for host in some {
-                do {
-                    try await clock.sleep(for: pause)
-                } catch {
-                    return
-                }
-                await tell(host, isFull: false, bus)
+        var isFirst = true
+        repeat {
+            for host in some { await tell(host, isFull: isFirst, bus) }
+            isFirst = false
+            do {
+                try await clock.sleep(for: kind.beat)
+            } catch {
+                return
             }
-        }
+        } while !Task.isCancelled
     }
 
     /// Who speaks before the conductor's queue is there speaks to nobody.

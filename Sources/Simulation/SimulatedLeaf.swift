@@ -14,17 +14,22 @@ package struct SimulatedLeaf: Sendable {
     /// what each does at rest is stretched. What is measured does not wait for any of it.
     package struct Pace: Sendable {
         package var child = ChildSettings()
+        /// Of branches towards their leaves.
+        package var parent = ParentSettings()
         package var conductor = ConductorSettings()
         package var hosts = SimulatedHosts.Kind()
 
         package init(cells: Int) {
             guard cells > Self.unstretched else { return }
-            child.heartbeatInterval = .milliseconds(1000)
+            child.heartbeatInterval = .seconds(1)
+            child.pulseInterval = .seconds(10)
+            parent.auditInterval = .seconds(600)
             child.publishInterval = .seconds(30)
-            child.dutyDuration = .seconds(120)
+            child.dutyDuration = .seconds(600)
+            child.reconcileInterval = .seconds(300)
             conductor.tick = .seconds(2)
-            conductor.sweepInterval = .seconds(8)
-            conductor.leaseDuration = .seconds(60)
+            conductor.sweepInterval = .seconds(30)
+            conductor.leaseDuration = .seconds(180)
             conductor.hostTimeout = .seconds(1800)
             hosts.beat = .seconds(300)
         }
@@ -33,7 +38,8 @@ package struct SimulatedLeaf: Sendable {
         static let unstretched = 32
     }
 
-    let cell: CellPath
+    package let cell: CellPath
+    private let store: any CellStore
     let supervisor: LeafSupervisor
     let conductor: ConductorService
     let hosts: SimulatedHosts
@@ -49,6 +55,7 @@ package struct SimulatedLeaf: Sendable {
     ) {
         self.cell = cell
         let store = NudgedStore(store)
+        self.store = store
         supervisor = LeafSupervisor(
             cell: cell, name: "supervisor-1", version: version, hosts: [], store: store, bus: outside, clock: clock,
             wallClock: wallClock, ids: ids, settings: pace.child, logger: logger)
@@ -72,6 +79,9 @@ package struct SimulatedLeaf: Sendable {
             await group.waitForAll()
         }
     }
+
+    /// How the leaf is, by its own word.
+    package func pulse() async throws(CellStoreError) -> CellPulse { try await store.pulse() }
 
     /// Ends the supervisor at once and for good, as a kill would.
     package func killSupervisor() { death.signal() }

@@ -159,6 +159,7 @@ final class CellTree: Sendable {
         }
         var settings = ChildSettings.branch
         settings.heartbeatInterval = .milliseconds(50)
+        settings.pulseInterval = .milliseconds(50)
         settings.publishInterval = .milliseconds(50)
         try await withThrowingTaskGroup(of: Void.self) { group in
             for name in supervisors {

@@ -116,12 +116,12 @@ final class DyingStore: CellStore {
     func silentHosts(since date: Date) async throws(CellStoreError) -> [HostName] {
         try await base.silentHosts(since: date)
     }
-    func unpublishedEvents(confirmed: Int64?, limit: Int) async throws(CellStoreError) -> [SequencedEvent] {
+    func unpublishedEvents(confirmed: Int64?, limit: Int) async throws(CellStoreError) -> [EncodedEvent] {
         try await base.unpublishedEvents(confirmed: confirmed, limit: limit)
     }
     func events(
         after sequence: Int64, limit: Int
-    ) async throws(CellStoreError) -> (events: [SequencedEvent], newest: Int64) {
+    ) async throws(CellStoreError) -> (events: [EncodedEvent], newest: Int64) {
         try await base.events(after: sequence, limit: limit)
     }
     func pruneEvents(before date: Date, limit: Int) async throws(CellStoreError) -> Int {

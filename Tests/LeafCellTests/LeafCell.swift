@@ -44,6 +44,7 @@ struct LeafCell: Sendable {
     static var leafSettings: ChildSettings {
         var settings = ChildSettings()
         settings.heartbeatInterval = .milliseconds(50)
+        settings.pulseInterval = .milliseconds(50)
         settings.publishInterval = .milliseconds(50)
         settings.reconcileInterval = .milliseconds(50)
         return settings

@@ -104,19 +104,25 @@ struct ReplicaTests {
         let pool = PostgresPool(try await PrivatePostgres.shared().createDatabase())
         _ = try await CellSchemas.migrate(pool, .branch)
         let store = PostgresBranchStore(pool: pool, cell: testCell)
-        let child = path("/north/a")
-        _ = try await store.putCell(
-            child, bus: .init(host: "-", port: 1, vhost: "v", user: "u", password: Secret("p")), now: testEpoch)
-        func health() async throws -> CellStatus.Health? { try await store.cells().first?.health }
+        let children = ["a", "b", "c"].map { path("/north/\($0)") }
+        for child in children {
+            _ = try await store.putCell(
+                child, bus: .init(host: "-", port: 1, vhost: "v", user: "u", password: Secret("p")), now: testEpoch)
+        }
+        func health() async throws -> [CellStatus.Health] { try await store.cells().map(\.health) }
+        func say(_ health: CellStatus.Health, by supervisor: String) async throws {
+            let standings = children.map {
+                CellStanding(path: $0, health: health, reason: nil, since: testEpoch, heartbeat: nil)
+            }
+            try await store.setHealth(standings, watcher: supervisor)
+        }
         #expect(try await store.takeWatch(owner: "s1", for: .seconds(60)))
         #expect(try await store.takeWatch(owner: "s1", for: .seconds(60)))
         #expect(try await !store.takeWatch(owner: "s2", for: .seconds(60)))
-        try await store.setHealth(
-            of: child, .up, reason: nil, since: testEpoch, heartbeat: nil, watcher: "s2")
-        #expect(try await health() == .down)
-        try await store.setHealth(
-            of: child, .up, reason: nil, since: testEpoch, heartbeat: nil, watcher: "s1")
-        #expect(try await health() == .up)
+        try await say(.up, by: "s2")
+        #expect(try await health() == [.down, .down, .down])
+        try await say(.up, by: "s1")
+        #expect(try await health() == [.up, .up, .up])
         try await store.releaseWatch(owner: "s2")
         #expect(try await !store.takeWatch(owner: "s2", for: .seconds(60)))
         try await store.releaseWatch(owner: "s1")
@@ -125,9 +131,8 @@ struct ReplicaTests {
         try await eventually("over") {
             try await pool.query("select until < now() from directory.watch").scalar(as: Bool.self) == true
         }
-        try await store.setHealth(
-            of: child, .slow, reason: nil, since: testEpoch, heartbeat: nil, watcher: "s2")
-        #expect(try await health() == .up)
+        try await say(.slow, by: "s2")
+        #expect(try await health() == [.up, .up, .up])
         await pool.close()
     }
 }

@@ -100,11 +100,14 @@ struct PlacementPictureTests {
         func eligible() async throws -> [HostName] {
             try await picture().values.filter(\.isEligible).map(\.name).sorted()
         }
-        try await root.store.setHealth(
-            of: RootFixture.south, .down, reason: "test", since: RootFixture.now, heartbeat: nil, watcher: nil)
+        func setSouth(_ health: CellStatus.Health) async throws {
+            let standing = CellStanding(
+                path: RootFixture.south, health: health, reason: nil, since: RootFixture.now, heartbeat: nil)
+            try await root.store.setHealth([standing], watcher: nil)
+        }
+        try await setSouth(.down)
         #expect(try await eligible() == ["north-1", "north-2"])
-        try await root.store.setHealth(
-            of: RootFixture.south, .up, reason: nil, since: RootFixture.now, heartbeat: nil, watcher: nil)
+        try await setSouth(.up)
         #expect(try await eligible() == ["north-1", "north-2", "south-1", "south-2"])
         _ = try await root.store.removeCell(RootFixture.north)
         #expect(try await picture().keys.sorted() == ["south-1", "south-2"])

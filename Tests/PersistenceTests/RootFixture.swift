@@ -39,7 +39,8 @@ struct RootFixture {
             let endpoint = CellMapping.Endpoint(
                 host: "127.0.0.1", port: 5672, vhost: cell.name, user: "parent", password: Secret("s"))
             _ = try await store.putCell(cell, bus: endpoint, now: Self.now)
-            try await store.setHealth(of: cell, .up, reason: nil, since: Self.now, heartbeat: nil, watcher: nil)
+            let standing = CellStanding(path: cell, health: .up, reason: nil, since: Self.now, heartbeat: nil)
+            try await store.setHealth([standing], watcher: nil)
             let events = (1...2).map { number in
                 SequencedEvent(cell: cell, sequence: Int64(number), event: .hostChanged(Self.host(cell, number)))
             }

@@ -224,6 +224,64 @@ struct RootStoreTests {
         #expect(try await root.store.find(server.id)?.summary.status == "ACTIVE")
     }
 
+    @Test func manyEventsAtOnceMeanWhatTheyMeanOneByOne() async throws {
+        let root = try await RootFixture()
+        let servers = try await root.accept(
+            RootFixture.newServer("a", zone: "north"), RootFixture.newServer("b", zone: "north"),
+            RootFixture.newServer("c", zone: "north"))
+        let builds = try await root.place()
+        try await root.store.acknowledge(builds)
+        func summary(_ server: Instance, _ version: Int64, _ name: String) throws -> InstanceSummary {
+            var instance = try #require(builds.first { $0.specification.instance.id == server.id }).specification
+                .instance
+            instance.state = ServerState(vm: .active, task: nil, power: .running)
+            (instance.version, instance.name) = (version, name)
+            return InstanceSummary(instance)
+        }
+        // Unknown here: a directory that has lost it, told of by two leaves below one child.
+        var lost = try summary(servers[0], 7, "lost")
+        lost.id = ServerID(UUID())
+        let leaves = ["a", "b"].compactMap { RootFixture.north.child($0) }
+        let host = RootFixture.host(leaves[0], 1)
+        let told: [(event: CellEvent, origin: CellPath?)] = [
+            (
+                .cellChanged(.init(path: leaves[0], health: .up, reason: nil, since: RootFixture.now, heartbeat: nil)),
+                nil
+            ),
+            (
+                .cellChanged(
+                    .init(path: leaves[0], health: .slow, reason: "x", since: RootFixture.now, heartbeat: nil)), nil
+            ),
+            (.hostChanged(host), leaves[0]),
+            (.instanceChanged(try summary(servers[0], 9, "newer")), nil),
+            (.instanceChanged(try summary(servers[0], 8, "older")), nil),
+            (.instanceChanged(try summary(servers[1], 9, "astray")), leaves[0]),
+            (.instanceChanged(lost), leaves[0]), (.instanceChanged(lost), leaves[1]),
+            (.instanceDeleted(.init(id: servers[2].id, version: 9, deletedAt: RootFixture.now)), nil),
+            (.instanceChanged(try summary(servers[1], 9, "here")), nil),
+        ]
+        let events = told.enumerated().map { index, told in
+            SequencedEvent(
+                cell: RootFixture.north, sequence: Int64(index + 3), event: told.event, origin: told.origin)
+        }
+        let applied = try await root.store.apply(events, from: RootFixture.north, now: RootFixture.now)
+        #expect(applied == AppliedEvents(newest: Int64(events.count + 2)))
+        #expect(try await root.store.find(servers[0].id)?.summary.name == "newer")
+        #expect(try await root.store.find(servers[1].id)?.summary.name == "here")
+        #expect(try await root.store.find(servers[2].id) == nil)
+        #expect(try await root.store.find(lost.id)?.cell == leaves[0])
+        #expect(try await root.store.cellsBelow().map(\.health) == [.slow])
+        #expect(try await root.store.host(host.name)?.record.cell == leaves[0])
+        // Whoever has a server that is elsewhere is to delete it.
+        let commands = try await root.due(cells: [RootFixture.north])
+        #expect(Set(commands.map(\.serverID)) == [servers[1].id, lost.id])
+        #expect(
+            Dictionary(grouping: commands, by: \.serverID).mapValues { $0.map(\.cell) } == [
+                servers[1].id: [leaves[0]], lost.id: [leaves[1]],
+            ])
+        #expect(try await root.count("scheduler.build_requests") == 0)
+    }
+
     // MARK: The directory
 
     @Test func pagesInEveryOrderMeetEveryRowOnce() async throws {

@@ -91,14 +91,7 @@ extension Instance: JSONReadable {
 
 extension Identifier {
     /// Until the member is read.
-    fileprivate static var unread: Self { Self(UUID(uuid: (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0))) }
-}
-
-extension JSONReader {
-    /// Seconds since 2001, as `Codable` writes a date.
-    fileprivate mutating func date() throws(JSONSyntaxError) -> Date {
-        Date(timeIntervalSinceReferenceDate: try double())
-    }
+    static var unread: Self { Self(UUID(uuid: (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0))) }
 }
 
 extension ServerState: JSONReadable {

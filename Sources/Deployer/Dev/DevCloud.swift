@@ -129,7 +129,7 @@ package struct DevCloud: Sendable {
                 for database in databases { try await database.initialise(password) }
             }
             let databaseProcesses = databases.map { process($0.specification()) }
-            return try await withDevProcesses(databaseProcesses) {
+            let result = try await withDevProcesses(databaseProcesses) {
                 try await step("start PostgreSQL on port \(layout.ports.database)") {
                     for database in databases { try await database.waitUntilReady() }
                 }
@@ -142,6 +142,8 @@ package struct DevCloud: Sendable {
                 }
                 return try await runControlPlane(servers: brokerProcesses + databaseProcesses, body)
             }
+            for database in databases { try await database.removeDatabases() }
+            return result
         }
     }
 
@@ -190,7 +192,10 @@ package struct DevCloud: Sendable {
     }
 
     private func introduce() async throws {
-        let mapped = layout.topology.cells.filter { !$0.path.isRoot }
+        // Whoever serves cells below the root maps what lies below them.
+        let mapped = layout.topology.cells.filter { cell in
+            !cell.path.isRoot && (!options.isRootOnly || cell.path.parent?.isRoot == true)
+        }
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask {
                 for cell in mapped { try await map(cell) }

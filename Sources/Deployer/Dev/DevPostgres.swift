@@ -8,6 +8,7 @@ import Topology
 /// A private PostgreSQL of a development cloud: loopback only, passwords for everybody, data that need not last.
 struct DevPostgres: Sendable {
     static let readyLimit = Duration.seconds(20)
+    private static let removedAtOnce = 16
     static let administrator = "postgres"
     static let administratorSecret = SecretName.user("postgres-administrator")
 
@@ -146,6 +147,16 @@ struct DevPostgres: Sendable {
             ],
             input: Data(sql.utf8), environment: ["PGPASSFILE": try passwordFile(secrets), "PGCONNECT_TIMEOUT": "10"]
         ).check()
+    }
+
+    /// Removes the databases of a server that has ended. Each has hundreds of files, for each of which a file system may
+    /// take its time: many are removed at once.
+    func removeDatabases() async throws {
+        let base = "\(data)/base"
+        let folders = try FileManager.default.contentsOfDirectory(atPath: base)
+        _ = try await parallelMap(folders, limit: Self.removedAtOnce) { folder in
+            try await LocalCommand("/bin/rm", ["-rf", "--", "\(base)/\(folder)"]).check()
+        }
     }
 
     private var data: String { "\(folder)/data" }

@@ -1,5 +1,5 @@
 /// Runs `body` for at most `limit`, then cancels it and throws what `orElse` makes.
-func withDeadline<Result: Sendable>(
+package func withDeadline<Result: Sendable>(
     _ limit: Duration, clock: any Clock<Duration> = ContinuousClock(),
     _ body: @escaping @Sendable () async throws -> Result, orElse: @escaping @Sendable () -> any Error
 ) async throws -> Result {

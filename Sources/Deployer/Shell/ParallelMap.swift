@@ -1,6 +1,6 @@
 /// Runs `body` for every element, at most `limit` at a time, and returns the results in the elements' order.
 /// The first error cancels the rest.
-func parallelMap<Element: Sendable, Result: Sendable>(
+package func parallelMap<Element: Sendable, Result: Sendable>(
     _ elements: [Element], limit: Int, _ body: @escaping @Sendable (Element) async throws -> Result
 ) async throws -> [Result] {
     precondition(limit > 0, "work in parallel needs a limit over 0")

@@ -1,5 +1,6 @@
 import CellProtocol
 import CloudModel
+import Deployer
 import FoundationEssentials
 import Logging
 import MessageBus
@@ -11,73 +12,103 @@ import ServiceKit
 import Simulation
 import Synchronization
 
-/// All leaves of a laboratory, in this process.
+/// All cells of a laboratory below its root, in this process.
 struct LabCells: Sendable {
-    /// Leaves that are made, filled or started at once.
+    /// Cells whose databases are made and filled at once. The server makes one after the other.
     static let parallel = 4
 
     struct Leaf: Sendable {
         let path: CellPath
-        let pool: PostgresPool
         let store: PostgresCellStore
         let hosts: [SimulatedHosts.Host]
-        var guests: [HostName: [ServerID]] = [:]
+        let guests: [HostName: [ServerID]]
+        /// What carries the leaf's messages when no real broker does.
+        let broker = InMemoryBroker()
     }
 
-    let shape: LabShape
-    let servers: LabServers
-    private(set) var leaves: [Leaf] = []
-    let logger: Logger
+    private let shape: LabShape
+    private let servers: LabServers
+    let leaves: [Leaf]
+    private let branches: [PostgresBranchStore]
+    private let logger: Logger
 
-    /// Makes the leaves' databases.
-    init(_ shape: LabShape, _ servers: LabServers, logger: Logger) async throws {
+    /// Makes the cells' databases, with the servers that are there from the beginning and the branches' mappings.
+    init(
+        _ shape: LabShape, _ servers: LabServers, _ seeder: InstanceSeeder, logger: Logger,
+        made: @escaping @Sendable () -> Void
+    ) async throws {
         self.shape = shape
         self.servers = servers
         self.logger = logger
-        try await servers.makeTemplate()
-        let paths = (1...shape.cells).compactMap { CellPath.root.child("c\($0)") }
-        leaves = try await Self.each(paths) { path in
-            let pool = try await servers.makeDatabase(of: path, sessions: shape.sessionsPerCell)
+        try await servers.makeTemplates()
+        leaves = try await parallelMap(Array(shape.tree.leaves.enumerated()), limit: Self.parallel) { number, path in
+            let pool = try await servers.makeDatabase(of: path, .leaf, sessions: shape.sessionsPerLeaf)
+            let store = PostgresCellStore(pool: pool, cell: path)
             let hosts = (1...shape.hostsPerCell).map {
                 SimulatedHosts.Host(name: HostName("\(path.name)-h\($0)"), provider: SystemIDSource().next())
             }
-            return Leaf(path: path, pool: pool, store: PostgresCellStore(pool: pool, cell: path), hosts: hosts)
+            let guests = try await seeder.seed(cell: number, hosts: hosts.map(\.name), into: store)
+            made()
+            return Leaf(path: path, store: store, hosts: hosts, guests: guests)
+        }
+        branches = try await parallelMap(shape.tree.branches, limit: Self.parallel) { path in
+            let pool = try await servers.makeDatabase(of: path, .branch, sessions: LabShape.sessionsPerBranch)
+            let store = PostgresBranchStore(pool: pool, cell: path)
+            for leaf in shape.tree.leaves(below: path) {
+                let endpoint = try shape.isBrokerReal ? servers.endpoint(of: leaf) : Self.nowhere(leaf)
+                _ = try await store.putCell(leaf, bus: endpoint, now: SystemWallClock().now())
+            }
+            made()
+            return store
         }
     }
 
-    /// Writes the servers that are there from the beginning.
-    mutating func seed(_ seeder: InstanceSeeder) async throws {
-        leaves = try await Self.each(Array(leaves.enumerated())) { number, leaf in
-            var leaf = leaf
-            leaf.guests = try await seeder.seed(cell: number, hosts: leaf.hosts.map(\.name), into: leaf.store)
-            return leaf
+    /// Of a leaf whose messages are in this process.
+    private static func nowhere(_ leaf: CellPath) -> CellMapping.Endpoint {
+        CellMapping.Endpoint(host: "-", port: 1, vhost: leaf.description, user: "parent", password: Secret("-"))
+    }
+
+    // MARK: What runs
+
+    func makeBranches() throws -> [SimulatedBranch] {
+        let brokers = Dictionary(uniqueKeysWithValues: leaves.map { ($0.path, $0.broker) })
+        return try branches.map { store in
+            let connect = opener { (mapping: CellMapping) in
+                try shape.isBrokerReal
+                    ? servers.connect(to: mapping, as: "supervisor@\(store.cell)")
+                    : brokers[mapping.path]?.connect() ?? InMemoryBroker().connect()
+            }
+            return SimulatedBranch(
+                cell: store.cell, store: store, bus: try servers.connect(store.cell, as: "supervisor"),
+                connect: connect, pace: shape.pace, clock: ContinuousClock(), wallClock: SystemWallClock(),
+                ids: SystemIDSource(), version: ProcessShell.version, logger: logger)
         }
     }
 
-    /// What runs of each leaf.
-    func makeServices() throws -> [SimulatedLeaf] {
+    func makeLeaves() throws -> [SimulatedLeaf] {
         try leaves.map { leaf in
-            SimulatedLeaf(
+            let isOutsideReal = shape.isBrokerReal || leaf.path.parent?.isRoot == true
+            let inside = opener { (name: String) in
+                try shape.isBrokerReal ? servers.connect(leaf.path, as: name) : leaf.broker.connect()
+            }
+            return SimulatedLeaf(
                 cell: leaf.path, hosts: leaf.hosts, guests: leaf.guests, store: leaf.store,
-                outside: try servers.connect(leaf.path, as: "supervisor"), inside: inside(leaf.path),
-                pace: shape.pace, clock: ContinuousClock(), wallClock: SystemWallClock(), ids: SystemIDSource(),
-                version: ProcessShell.version, logger: logger)
+                outside: try isOutsideReal ? servers.connect(leaf.path, as: "supervisor") : leaf.broker.connect(),
+                inside: { inside("inside") }, pace: shape.pace, clock: ContinuousClock(),
+                wallClock: SystemWallClock(), ids: SystemIDSource(), version: ProcessShell.version, logger: logger)
         }
     }
 
-    /// Of the conductor and the hosts.
-    private func inside(_ path: CellPath) -> @Sendable () -> any MessageBus {
-        guard shape.isBrokerReal else {
-            let broker = InMemoryBroker()
-            return { broker.connect() }
-        }
-        let servers = servers
+    /// A connection that can't be made is told of, and reaches nobody.
+    private func opener<Input>(
+        _ open: @escaping @Sendable (Input) throws -> any MessageBus
+    ) -> @Sendable (Input) -> any MessageBus {
         let logger = logger
-        return {
+        return { input in
             do {
-                return try servers.connect(path, as: "inside")
+                return try open(input)
             } catch {
-                logger.error("no connection", metadata: ["cell": "\(path)", "error": "\(error)"])
+                logger.error("no connection", metadata: ["error": "\(error)"])
                 return InMemoryBroker().connect()
             }
         }
@@ -85,22 +116,9 @@ struct LabCells: Sendable {
 
     func close() async {
         await withDiscardingTaskGroup { group in
-            for leaf in leaves { group.addTask { await leaf.pool.close(grace: .zero) } }
-        }
-    }
-
-    /// In the same order, ``parallel`` at once.
-    private static func each<Input: Sendable, Output: Sendable>(
-        _ inputs: [Input], _ body: @escaping @Sendable (Input) async throws -> Output
-    ) async throws -> [Output] {
-        try await withThrowingTaskGroup(of: (Int, Output).self) { group in
-            var outputs: [(Int, Output)] = []
-            for (index, input) in inputs.enumerated() {
-                if index >= parallel, let done = try await group.next() { outputs.append(done) }
-                group.addTask { (index, try await body(input)) }
+            for pool in leaves.map(\.store.pool) + branches.map(\.pool) {
+                group.addTask { await pool.close(grace: .zero) }
             }
-            for try await done in group { outputs.append(done) }
-            return outputs.sorted { $0.0 < $1.0 }.map(\.1)
         }
     }
 }

@@ -2,6 +2,7 @@ import Deployer
 import FoundationEssentials
 import Primitives
 import Simulation
+import Synchronization
 import SystemPackage
 
 /// Tells on standard error how far a laboratory is.
@@ -17,6 +18,33 @@ struct LabProgress: ProgressReporter {
     func report(_ event: ProgressEvent) {
         guard event.kind == .note else { return }
         Self.say(event.title)
+    }
+}
+
+/// Counts something that a laboratory makes many of, and tells how far it is now and then.
+final class LabCount: Sendable, CustomStringConvertible {
+    private static let interval: Duration = .seconds(10)
+
+    private let total: Int
+    private let what: String
+    private let state: Mutex<(count: Int, toldAt: ContinuousClock.Instant)>
+
+    init(of total: Int, _ what: String) {
+        self.total = total
+        self.what = what
+        state = Mutex((0, .now))
+    }
+
+    var description: String { "\(state.withLock { $0.count }) of \(total) \(what)" }
+
+    func one() {
+        let isToldNow = state.withLock { state in
+            state.count += 1
+            guard ContinuousClock.now - state.toldAt >= Self.interval else { return false }
+            state.toldAt = .now
+            return true
+        }
+        if isToldNow { LabProgress.say("  \(self)") }
     }
 }
 

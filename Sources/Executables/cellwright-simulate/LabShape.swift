@@ -6,8 +6,7 @@ import Topology
 struct LabShape: Sendable {
     /// As it was read: flavors, users, and what a host of its first leaf has.
     let topology: Topology
-    /// Leaves.
-    let cells: Int
+    let tree: LabTree
     let hostsPerCell: Int
     let instances: Int
     let isBrokerReal: Bool
@@ -15,28 +14,24 @@ struct LabShape: Sendable {
     let pages: Int
     let rest: Duration
 
-    init(
-        topology: Topology, cells: Int, hostsPerCell: Int?, instances: Int, isBrokerReal: Bool, boots: Int,
-        pages: Int, rest: Duration
-    ) {
-        self.topology = topology
-        self.cells = cells
-        self.hostsPerCell = hostsPerCell ?? max(1, topology.cells.first(where: \.isLeaf)?.hosts.count ?? 1)
-        self.instances = instances
-        self.isBrokerReal = isBrokerReal
-        self.boots = boots
-        self.pages = pages
-        self.rest = rest
-    }
+    var hosts: Int { tree.leaves.count * hostsPerCell }
 
-    /// The cells directly below the root, as the development cloud maps them: without hosts, because it runs none.
+    /// The cells that the development cloud makes virtual hosts for, without hosts, because it runs none. What lies below
+    /// branches is in this process's memory unless the broker is real.
     var development: Topology {
-        var result = topology
-        let children = (1...cells).compactMap { CellPath.root.child("c\($0)") }.map { path in
+        func cell(_ path: CellPath, _ content: Topology.Cell.Content) -> Topology.Cell {
             Topology.Cell(
                 path: path, controlHosts: topology.root.controlHosts, database: topology.root.database,
-                broker: topology.root.broker, content: .hosts([]))
+                broker: topology.root.broker, content: content)
         }
+        var result = topology
+        let children =
+            tree.branches.isEmpty
+            ? tree.leaves.map { cell($0, .hosts([])) }
+            : tree.branches.map { branch in
+                let leaves = isBrokerReal ? tree.leaves(below: branch) : []
+                return cell(branch, .children(leaves.map { cell($0, .hosts([])) }))
+            }
         result.root.content = .children(children)
         result.bootstrap.images = []
         return result
@@ -44,7 +39,7 @@ struct LabShape: Sendable {
 
     /// How services and hosts of each cell are set.
     var pace: SimulatedLeaf.Pace {
-        var pace = SimulatedLeaf.Pace(cells: cells)
+        var pace = SimulatedLeaf.Pace(cells: tree.leaves.count)
         guard let host = topology.cells.first(where: \.isLeaf)?.hosts.first else { return pace }
         pace.hosts.vcpus = host.capacity.vcpus ?? pace.hosts.vcpus
         pace.hosts.memoryMiB = host.capacity.memoryMiB ?? pace.hosts.memoryMiB
@@ -54,7 +49,9 @@ struct LabShape: Sendable {
     }
 
     /// Sessions of each leaf with its database: what a machine holds, shared among the leaves.
-    var sessionsPerCell: Int { cells <= 50 ? 4 : cells <= 200 ? 2 : 1 }
+    var sessionsPerLeaf: Int { tree.leaves.count <= 50 ? 4 : tree.leaves.count <= 200 ? 2 : 1 }
+    /// As a branch's supervisor has by itself; it listens on two more.
+    static let sessionsPerBranch = 4
     /// Of the database server, with room for the root's and for those that make databases.
-    var sessions: Int { cells * sessionsPerCell + 100 }
+    var sessions: Int { tree.leaves.count * sessionsPerLeaf + tree.branches.count * (Self.sessionsPerBranch + 2) + 100 }
 }

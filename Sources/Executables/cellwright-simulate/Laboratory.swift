@@ -4,14 +4,20 @@ import Deployer
 import FoundationEssentials
 import Logging
 import Primitives
+import ServerLifecycle
 import ServiceKit
 import Simulation
 import Topology
 
 /// One laboratory from its start to its end.
 struct Laboratory: Sendable {
-    /// How long everything may take to be known at the root.
-    private static let joinLimit: Duration = .seconds(900)
+    /// Databases take so long at most, all of them together; so does all that the root must hear of.
+    private static let makeLimit: Duration = .seconds(600)
+    private static let joinLimit: Duration = .seconds(600)
+    /// Leaves that join at once: more would only be slower, and look dead to their parents meanwhile.
+    private static let joining = 32
+    private static let leafLimit: Duration = .seconds(120)
+    private static let leafInterval: Duration = .milliseconds(200)
     private static let settling: Duration = .seconds(5)
 
     let shape: LabShape
@@ -29,8 +35,7 @@ struct Laboratory: Sendable {
             hostsPerCell: 0, firstPort: firstPort, environment: ProcessInfo.processInfo.environment)
         options.isRootOnly = true
         options.databaseSettings = [
-            "max_connections = \(shape.sessions)", "max_locks_per_transaction = 64", "autovacuum_naptime = 600",
-            "max_wal_size = 4GB",
+            "max_connections = \(shape.sessions)", "autovacuum = off", "max_wal_size = 4GB", "shared_buffers = 256MB",
         ]
         return try await DevCloud.run(options, reporter: LabProgress(), now: SystemWallClock().now()) { ready in
             var stages = LabStages(since: start)
@@ -51,20 +56,27 @@ struct Laboratory: Sendable {
         var logger = Logger(label: "laboratory") { StreamLogHandler.standardError(label: $0) }
         logger.logLevel = .error
         let admin = try await client(ready, project: "admin")
-        let measurements = LabMeasurements(client: admin, clock: ContinuousClock())
+        let measurements = measurements(admin)
         let flavor = try await measurements.flavor()
         try await measurements.liftQuota()
-        var cells = try await LabCells(shape, servers, logger: logger)
+        let seeder = InstanceSeeder(
+            count: shape.instances, cells: shape.tree.leaves.count, project: ProjectID(admin.projectID),
+            user: UserID(admin.userID), flavor: flavor, zone: shape.pace.hosts.availabilityZone,
+            now: SystemWallClock().now(), ids: SystemIDSource())
+        let cells = try await makeCells(servers, seeder, logger)
         stages.end("databases")
-        try await cells.seed(
-            InstanceSeeder(
-                count: shape.instances, cells: shape.cells, project: ProjectID(admin.projectID),
-                user: UserID(admin.userID), flavor: flavor, zone: shape.pace.hosts.availabilityZone,
-                now: SystemWallClock().now(), ids: SystemIDSource()))
-        stages.end("servers")
-        let leaves = try cells.makeServices()
+        let branches = try cells.makeBranches()
+        let leaves = try cells.makeLeaves()
         let found = try await withThrowingTaskGroup(of: Void.self) { group in
-            for leaf in leaves { group.addTask { await leaf.run() } }
+            for branch in branches { group.addTask { await branch.run() } }
+            var joining: [(leaf: SimulatedLeaf, since: ContinuousClock.Instant)] = []
+            for leaf in leaves {
+                group.addTask { await leaf.run() }
+                joining.append((leaf, .now))
+                while joining.count == Self.joining { try await look(at: &joining) }
+            }
+            while !joining.isEmpty { try await look(at: &joining) }
+            stages.end("leaves")
             let found = try await measure(leaves, cells, measurements, flavor, ready, servers, &stages)
             group.cancelAll()
             return found
@@ -73,18 +85,54 @@ struct Laboratory: Sendable {
         return found
     }
 
+    private func measurements(_ client: LabClient) -> LabMeasurements {
+        LabMeasurements(client: client, clock: ContinuousClock()) { LabProgress.say("  \($0)") }
+    }
+
+    private func makeCells(
+        _ servers: LabServers, _ seeder: InstanceSeeder, _ logger: Logger
+    ) async throws -> LabCells {
+        let count = LabCount(of: shape.tree.leaves.count + shape.tree.branches.count, "cells have their databases")
+        return try await withDeadline(Self.makeLimit) {
+            try await LabCells(shape, servers, seeder, logger: logger) { count.one() }
+        } orElse: {
+            LabFailure("the laboratory gives up: \(count) after \(Self.makeLimit)")
+        }
+    }
+
+    /// Lets go of those whose hosts have joined.
+    private func look(
+        at joining: inout [(leaf: SimulatedLeaf, since: ContinuousClock.Instant)]
+    ) async throws {
+        try await ContinuousClock().sleep(for: Self.leafInterval)
+        var rest: [(leaf: SimulatedLeaf, since: ContinuousClock.Instant)] = []
+        for (leaf, since) in joining {
+            let pulse = try await leaf.pulse()
+            if pulse.hostsUp == shape.hostsPerCell { continue }
+            guard ContinuousClock.now - since < Self.leafLimit else {
+                throw LabFailure(
+                    "the laboratory gives up: \(pulse.hostsUp) of \(shape.hostsPerCell) hosts of \(leaf.cell) have "
+                        + "joined after \(Self.leafLimit)")
+            }
+            rest.append((leaf, since))
+        }
+        joining = rest
+    }
+
     private func measure(
         _ leaves: [SimulatedLeaf], _ cells: LabCells, _ measurements: LabMeasurements, _ flavor: Flavor,
         _ ready: DevReady, _ servers: LabServers, _ stages: inout LabStages
     ) async throws -> LabRun {
-        try await join(servers, measurements, cells, &stages)
+        try await join(servers, measurements, &stages)
         let list = try await lists(measurements, servers)
         stages.end("pages")
         var root = try await rest(servers)
         stages.end("rest")
         let image = try await LabImage.make(try await client(ready, project: "admin"))
-        let booter = LabMeasurements(client: try await bootProject(ready), clock: ContinuousClock())
+        let booter = self.measurements(try await bootProject(ready))
         try await booter.liftQuota()
+        // The first one lets the scheduler read all hosts.
+        _ = try await booter.boots(1, flavor: flavor, image: image)
         let boots = try await booter.boots(shape.boots, flavor: flavor, image: image)
         stages.end("boots")
         var dead: LabRun.DeadCell?
@@ -97,7 +145,7 @@ struct Laboratory: Sendable {
         let processes = servers.pids(of: "api", "supervisor-root")
         root.memoryMiB = LabRun.rounded(Double(ProcessMeter.memory(processes)) / 1_048_576)
         return LabRun(
-            cells: shape.cells, branches: 0, hosts: shape.cells * shape.hostsPerCell, instances: shape.instances,
+            cells: leaves.count, branches: shape.tree.branches.count, hosts: shape.hosts, instances: shape.instances,
             broker: shape.isBrokerReal ? "real" : "memory", stages: stages.all, list: list, boots: boots,
             deadCell: dead, root: root,
             memoryMiB: LabRun.rounded(Double(ProcessMeter.memory(servers.everything)) / 1_048_576),
@@ -108,24 +156,23 @@ struct Laboratory: Sendable {
 
     /// Until the root knows every cell, server and host.
     private func join(
-        _ servers: LabServers, _ measurements: LabMeasurements, _ cells: LabCells, _ stages: inout LabStages
+        _ servers: LabServers, _ measurements: LabMeasurements, _ stages: inout LabStages
     ) async throws {
-        try await measurements.waitUntil("every cell is up", limit: Self.joinLimit) {
-            try await servers.cellsUp() == shape.cells
+        let cells = shape.tree.leaves.count + shape.tree.branches.count
+        try await measurements.waitUntil("cells are up", limit: Self.joinLimit) {
+            try await servers.cellsUp(of: cells)
         }
         stages.end("cells")
-        let hosts = shape.cells * shape.hostsPerCell
-        try await measurements.waitUntil("every host is up at the root", limit: Self.joinLimit) {
-            try await servers.hostsUp() == hosts
+        try await measurements.waitUntil("hosts are up at the root", limit: Self.joinLimit) {
+            .init(try await servers.hostsUp(), of: shape.hosts)
         }
         stages.end("hosts")
-        for leaf in cells.leaves { try await servers.readAgain(leaf.path) }
-        try await measurements.waitUntil("every server is in the directory", limit: Self.joinLimit) {
-            try await servers.servers() == shape.instances
+        try await measurements.waitUntil("servers are in the directory", limit: Self.joinLimit) {
+            .init(try await servers.serversKnown(), of: shape.instances)
         }
         stages.end("directory")
-        try await measurements.waitUntil("every server counts against its quota", limit: Self.joinLimit) {
-            try await servers.uses() == shape.instances
+        try await measurements.waitUntil("servers count against their quota", limit: Self.joinLimit) {
+            .init(try await servers.uses(), of: shape.instances)
         }
         try await servers.analyze()
         try await ContinuousClock().sleep(for: Self.settling)
@@ -151,15 +198,16 @@ struct Laboratory: Sendable {
     private func rest(_ servers: LabServers) async throws -> LabRun.Root {
         let processes = servers.pids(of: "api", "supervisor-root")
         let sessions = try await servers.rootSessions()
+        let everything = servers.everything
+        func used() -> [Double] { [processes, sessions, everything].map { ProcessMeter.cpu($0) } }
         let start = ContinuousClock.now
-        let before = (own: ProcessMeter.cpu(processes), database: ProcessMeter.cpu(sessions))
+        let before = used()
         try await ContinuousClock().sleep(for: shape.rest)
         let seconds = (ContinuousClock.now - start) / .seconds(1)
-        let after = (own: ProcessMeter.cpu(processes), database: ProcessMeter.cpu(sessions))
+        let share = zip(used(), before).map { LabRun.rounded(($0 - $1) / seconds * 100) }
         return LabRun.Root(
-            memoryMiB: 0, restingCPU: LabRun.rounded((after.own - before.own) / seconds * 100),
-            sockets: ProcessMeter.sockets(processes), databaseSessions: sessions.count,
-            restingDatabaseCPU: LabRun.rounded((after.database - before.database) / seconds * 100))
+            memoryMiB: 0, restingCPU: share[0], sockets: ProcessMeter.sockets(processes),
+            databaseSessions: sessions.count, restingDatabaseCPU: share[1], restingLaboratoryCPU: share[2])
     }
 
     // MARK: People

@@ -22,6 +22,10 @@ struct SimulateCommand: AsyncParsableCommand {
             """,
         version: ProcessShell.version)
 
+    static let cellLimit = 2000
+    /// Of one leaf.
+    static let hostLimit = 100_000
+
     enum Broker: String, ExpressibleByArgument, CaseIterable {
         case memory, real
     }
@@ -39,13 +43,24 @@ struct SimulateCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Leaf cells, one number or several with commas; the topology's unless given."))
     var cells: String?
 
+    @Option(
+        help: ArgumentHelp(
+            """
+            Branch cells between the root and the leaves, one number or one for each of --cells; unless given none up to \
+            \(LabTree.directLimit) leaves, else enough that no cell has more than \(LabTree.childLimit) children.
+            """))
+    var branches: String?
+
     @Option(help: "Hosts of each leaf cell; those of the topology's first unless given.")
     var hostsPerCell: Int?
 
+    @Option(help: "Hosts of all leaf cells together, in place of --hosts-per-cell; each has the same number of them.")
+    var hosts: Int?
+
     @Option(
         help: """
-            What carries messages inside the cells: this process's memory, or RabbitMQ. Between the root and its children \
-            it is always RabbitMQ.
+            What carries messages inside the cells and between branches and leaves: this process's memory, or RabbitMQ. \
+            Between the root and its children it is always RabbitMQ.
             """)
     var broker = Broker.memory
 
@@ -74,11 +89,13 @@ struct SimulateCommand: AsyncParsableCommand {
         guard (100...1_000_000).contains(instances) else {
             throw ValidationError("--instances must be from 100 to 1000000")
         }
-        for count in try counts() ?? [] where !(1...2000).contains(count) {
-            throw ValidationError("--cells must be from 1 to 2000")
+        // What the topology would say is not read yet.
+        _ = try counts(unlessGiven: 1)
+        guard hosts == nil || hostsPerCell == nil else {
+            throw ValidationError("--hosts and --hosts-per-cell exclude each other")
         }
-        if let hostsPerCell, !(1...1000).contains(hostsPerCell) {
-            throw ValidationError("--hosts-per-cell must be from 1 to 1000")
+        if let hostsPerCell, !(1...Self.hostLimit).contains(hostsPerCell) {
+            throw ValidationError("--hosts-per-cell must be from 1 to \(Self.hostLimit)")
         }
         guard (1...10_000).contains(boots) else { throw ValidationError("--boots must be from 1 to 10000") }
         guard (10...10_000).contains(pages) else { throw ValidationError("--pages must be from 10 to 10000") }
@@ -98,10 +115,12 @@ struct SimulateCommand: AsyncParsableCommand {
         getloadavg(&load, 1)
         var report = LabReport(
             processors: ProcessInfo.processInfo.activeProcessorCount, loadAverage: LabRun.rounded(load[0]))
-        for count in try counts() ?? [cloud.cells.count(where: \.isLeaf)] {
+        for (cells, branches) in try counts(unlessGiven: cloud.cells.count(where: \.isLeaf)) {
             let shape = LabShape(
-                topology: cloud, cells: count, hostsPerCell: hostsPerCell, instances: instances,
-                isBrokerReal: broker == .real, boots: boots, pages: pages, rest: .seconds(rest))
+                topology: cloud, tree: LabTree(cells: cells, branches: branches),
+                hostsPerCell: hosts.map { $0 / cells } ?? hostsPerCell
+                    ?? max(1, cloud.cells.first(where: \.isLeaf)?.hosts.count ?? 1),
+                instances: instances, isBrokerReal: broker == .real, boots: boots, pages: pages, rest: .seconds(rest))
             report.runs.append(
                 try await Laboratory(
                     shape: shape, folder: "\(place)/cloud", topologyFolder: topologyFolder, firstPort: firstPort
@@ -112,12 +131,32 @@ struct SimulateCommand: AsyncParsableCommand {
         try show(report, place)
     }
 
-    private func counts() throws -> [Int]? {
-        try cells.map { text in
-            try text.split(separator: ",").map { word in
-                guard let count = Int(word) else { throw ValidationError("--cells is not a list of numbers") }
-                return count
+    /// Leaves and branches of each laboratory.
+    private func counts(unlessGiven leaves: Int) throws -> [(cells: Int, branches: Int?)] {
+        let cells = try numbers(cells, "--cells") ?? [leaves]
+        let given = try numbers(branches, "--branches")
+        if let given, given.count != 1, given.count != cells.count {
+            throw ValidationError("--branches is neither one number nor as many as --cells")
+        }
+        return try cells.enumerated().map { index, count in
+            guard (1...Self.cellLimit).contains(count) else {
+                throw ValidationError("--cells must be from 1 to \(Self.cellLimit)")
             }
+            let branches = given.map { $0.count == 1 ? $0[0] : $0[index] }
+            guard (0...count).contains(branches ?? 0) else {
+                throw ValidationError("--branches must be from 0 to the number of cells")
+            }
+            if let hosts, !(1...Self.hostLimit).contains(hosts / count) || hosts % count > 0 {
+                throw ValidationError("--hosts can't be shared evenly, from 1 to \(Self.hostLimit) for each of --cells")
+            }
+            return (count, branches)
+        }
+    }
+
+    private func numbers(_ text: String?, _ option: String) throws -> [Int]? {
+        try text?.split(separator: ",").map { word in
+            guard let number = Int(word) else { throw ValidationError("\(option) is not a list of numbers") }
+            return number
         }
     }
 

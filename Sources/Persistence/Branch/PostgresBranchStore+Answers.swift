@@ -42,7 +42,7 @@ extension PostgresBranchStore {
     }
 
     package func hosts() async throws -> [HostRecord] {
-        try await pool.query("select record from directory.hosts order by name").map { try $0.json("record") }
+        try await pool.query("select record from directory.hosts order by name").map { try $0.document("record") }
     }
 
     package func standings() async throws -> [CellStanding] {

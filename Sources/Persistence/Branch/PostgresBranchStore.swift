@@ -20,43 +20,34 @@ package struct PostgresBranchStore: PostgresParentStore, PostgresChildStore, Bra
     // MARK: As a parent
 
     package func apply(
-        _ event: CellEvent, of origin: CellPath, now: Date, in transaction: PostgresTransaction
+        _ failure: BuildFailure, of leaf: CellPath, now: Date, in transaction: PostgresTransaction
     ) async throws {
-        switch event {
-        case .instanceChanged(let summary):
-            if let holder = try await holder(of: summary.id, in: transaction), holder != origin {
-                // It lives elsewhere now. What is to become of this one is the root's to say.
-                _ = try await transaction.pipeline(try tell(event, origin: origin))
-            } else {
-                _ = try await transaction.pipeline(try take([(summary, origin)]))
-            }
-        case .buildFailed(let failure):
-            _ = try await transaction.pipeline(
-                [
-                    "delete from directory.routes where instance_id = \(failure.id) and cell = \(origin.description)",
-                    "select set_config('cellwright.prunes', 'on', true)",
-                    """
-                    delete from directory.instances where id = \(failure.id) and cell = \(origin.description)
-                        and launched_at is null and deleted_at is null
-                    """,
-                    "select set_config('cellwright.prunes', 'off', true)",
-                ] + tell(event, origin: origin))
-        case .instanceDeleted(let deletion):
-            _ = try await transaction.pipeline(
-                [
-                    "delete from directory.routes where instance_id = \(deletion.id) and cell = \(origin.description)",
-                    """
-                    update directory.instances set deleted_at = \(deletion.deletedAt),
-                        terminated_at = \(deletion.deletedAt), updated_at = \(deletion.deletedAt), status = 'DELETED',
-                        vm_state = 'deleted', task_state = null, power_state = 0,
-                        version = greatest(version, \(deletion.version))
-                    where id = \(deletion.id) and cell = \(origin.description) and deleted_at is null
-                    """,
-                ] + tell(event, origin: origin))
-        case .hostChanged(let host):
-            try await apply([host], of: origin, in: transaction)
-        case .cellChanged, .cellRemoved: break
-        }
+        _ = try await transaction.pipeline(
+            [
+                "delete from directory.routes where instance_id = \(failure.id) and cell = \(leaf.description)",
+                "select set_config('cellwright.prunes', 'on', true)",
+                """
+                delete from directory.instances where id = \(failure.id) and cell = \(leaf.description)
+                    and launched_at is null and deleted_at is null
+                """,
+                "select set_config('cellwright.prunes', 'off', true)",
+            ] + tell([.buildFailed(failure)], origin: leaf))
+    }
+
+    package func apply(
+        _ deletion: InstanceDeletion, of leaf: CellPath, now: Date, in transaction: PostgresTransaction
+    ) async throws {
+        _ = try await transaction.pipeline(
+            [
+                "delete from directory.routes where instance_id = \(deletion.id) and cell = \(leaf.description)",
+                """
+                update directory.instances set deleted_at = \(deletion.deletedAt),
+                    terminated_at = \(deletion.deletedAt), updated_at = \(deletion.deletedAt), status = 'DELETED',
+                    vm_state = 'deleted', task_state = null, power_state = 0,
+                    version = greatest(version, \(deletion.version))
+                where id = \(deletion.id) and cell = \(leaf.description) and deleted_at is null
+                """,
+            ] + tell([.instanceDeleted(deletion)], origin: leaf))
     }
 
     package func apply(
@@ -66,31 +57,59 @@ package struct PostgresBranchStore: PostgresParentStore, PostgresChildStore, Bra
             throw EventRefusal(description: "host \(stray.name) is said to be in cell \(stray.cell)")
         }
         _ = try await transaction.pipeline(
-            try hosts.flatMap { [Self.upsert($0)] + (try tell(.hostChanged($0), origin: origin)) })
-    }
-
-    private func holder(of id: ServerID, in transaction: PostgresTransaction) async throws -> CellPath? {
-        let rows = try await transaction.query(
-            """
-            select r.cell as route, i.cell from (select \(id)::uuid as id) s
-            left join directory.routes r on r.instance_id = s.id
-            left join directory.instances i on i.id = s.id and i.deleted_at is null
-            """)
-        guard let row = rows.first else { return nil }
-        let holder: String? = try row.get("route") ?? row.get("cell")
-        return try holder.map { try Self.cell($0) }
+            try [Self.write(hosts)] + tell(hosts.map { .hostChanged($0) }, origin: origin))
     }
 
     /// The name is the host's in the whole cloud; who has it is the root's to decide, which knows all of them.
-    private static func upsert(_ host: HostRecord) -> Statement {
-        """
-        insert into directory.hosts (name, id, cell, availability_zone, is_enabled, is_up, record)
-        values (\(host.name.text), \(host.id), \(host.cell.description), \(host.availabilityZone),
-            \(host.isEnabled), \(host.isUp), \(PostgresJSON(host)))
-        on conflict (name) do update set id = excluded.id, cell = excluded.cell,
-            availability_zone = excluded.availability_zone, is_enabled = excluded.is_enabled,
-            is_up = excluded.is_up, record = excluded.record
-        """
+    private static func write(_ hosts: [HostRecord]) -> Statement {
+        // Of several words about one host the last counts.
+        let newest = Dictionary(hosts.map { ($0.name, $0) }) { _, last in last }.values.sorted { $0.name < $1.name }
+        let records = newest.map { CellRows.json($0) }
+        return """
+            insert into directory.hosts (name, id, cell, availability_zone, is_enabled, is_up, record)
+            select n, i, c, z, e = 1, u = 1, r::jsonb
+            from unnest(\(newest.map(\.name.text)), \(newest.map(\.id)), \(newest.map(\.cell.description)),
+                \(newest.map(\.availabilityZone)), \(newest.map { $0.isEnabled ? 1 : 0 }),
+                \(newest.map { $0.isUp ? 1 : 0 }), \(records)) as h (n, i, c, z, e, u, r)
+            on conflict (name) do update set id = excluded.id, cell = excluded.cell,
+                availability_zone = excluded.availability_zone, is_enabled = excluded.is_enabled,
+                is_up = excluded.is_up, record = excluded.record
+            """
+    }
+
+    package func apply(
+        _ servers: [(summary: InstanceSummary, leaf: CellPath)], now: Date, in transaction: PostgresTransaction
+    ) async throws {
+        var holders = try await holders(of: servers.map(\.summary.id), in: transaction)
+        var own: [(summary: InstanceSummary, leaf: CellPath)] = []
+        var statements: [Statement] = []
+        for (summary, leaf) in servers {
+            let holder = holders[summary.id] ?? leaf
+            holders[summary.id] = holder
+            if holder == leaf {
+                own.append((summary, leaf))
+            } else {
+                // It lives elsewhere now. What is to become of this one is the root's to say.
+                statements += try tell([.instanceChanged(summary)], origin: leaf)
+            }
+        }
+        _ = try await transaction.pipeline(try take(own) + statements)
+    }
+
+    /// In which leaves servers are that are not deleted.
+    private func holders(
+        of servers: [ServerID], in transaction: PostgresTransaction
+    ) async throws -> [ServerID: CellPath] {
+        let rows = try await transaction.query(
+            """
+            select s.id, coalesce(r.cell, i.cell) as cell from unnest(\(servers)) as s (id)
+            left join directory.routes r on r.instance_id = s.id
+            left join directory.instances i on i.id = s.id and i.deleted_at is null
+            where r.cell is not null or i.cell is not null
+            """)
+        var holders: [ServerID: CellPath] = [:]
+        for row in rows { holders[try row.get("id")] = try Self.cell(row.get("cell")) }
+        return holders
     }
 
     package func strangers(
@@ -124,13 +143,16 @@ package struct PostgresBranchStore: PostgresParentStore, PostgresChildStore, Bra
         ]
     }
 
-    package func tell(_ event: CellEvent) throws -> [Statement] { try tell(event, origin: nil) }
+    package func tell(_ events: [CellEvent]) throws -> [Statement] { try tell(events, origin: nil) }
 
-    private func tell(_ event: CellEvent, origin: CellPath?) throws -> [Statement] {
-        [
+    /// In this order.
+    private func tell(_ events: [CellEvent], origin: CellPath?) throws -> [Statement] {
+        guard !events.isEmpty else { return [] }
+        let texts = try events.map { try CellRows.json($0) }
+        return [
             """
             insert into outbox.events (event, origin)
-            values (\(try CellRows.json(event))::jsonb, \(origin?.description))
+            select e::jsonb, \(origin?.description) from unnest(\(texts)) with ordinality as t (e, n) order by n
             """,
             Self.notify(.outbox),
         ]
@@ -140,19 +162,23 @@ package struct PostgresBranchStore: PostgresParentStore, PostgresChildStore, Bra
 
     package func pulse() async throws(CellStoreError) -> CellPulse {
         try await attempt {
+            // What lies below is what the children last said of it.
             let rows = try await pool.query(
                 """
                 with dead as (select path from directory.cells where health = 'down'),
-                gone as (
-                    select c.path from directory.cells c
-                    where exists (select from dead d where d.path = c.path or starts_with(c.path, d.path || '/'))
+                children as (
+                    select health <> 'down' as is_up, coalesce((heartbeat ->> 'conductorsUp')::bigint, 0) as conductors,
+                        coalesce((heartbeat ->> 'hostsUp')::bigint, 0) as up,
+                        coalesce((heartbeat ->> 'hosts')::bigint, 0) as hosts
+                    from directory.cells where bus is not null
                 )
                 select (select newest from outbox.position) as newest,
-                    (select count(*) from directory.cells) as cells, (select count(*) from gone) as cells_down,
-                    (select coalesce(sum((c.heartbeat ->> 'conductorsUp')::bigint), 0)::bigint from directory.cells c
-                        where c.heartbeat ->> 'cells' is null and c.path not in (select path from gone)) as conductors,
-                    count(*) filter (where h.is_up and h.cell not in (select path from gone)) as up, count(*) as hosts
-                from directory.hosts h
+                    (select count(*) from directory.cells) as cells,
+                    (select count(*) from directory.cells c where exists (
+                        select from dead d where d.path = c.path or starts_with(c.path, d.path || '/'))) as cells_down,
+                    coalesce(sum(conductors) filter (where is_up), 0)::bigint as conductors,
+                    coalesce(sum(up) filter (where is_up), 0)::bigint as up, coalesce(sum(hosts), 0)::bigint as hosts
+                from children
                 """)
             guard let row = rows.first else { throw StoredValueError(what: "pulse", value: "none") }
             return CellPulse(

@@ -2,6 +2,7 @@ import CellProtocol
 import CloudModel
 import FoundationEssentials
 import PostgresClient
+import Primitives
 import SagaEngine
 import ServerLifecycle
 
@@ -129,7 +130,7 @@ enum CellRows {
     /// Events as they wait for their numbers.
     static func append(_ events: [CellEvent]) throws -> [Statement] {
         guard !events.isEmpty else { return [] }
-        let texts = try events.map(json)
+        let texts = try events.map { try json($0) }
         // In the order of the array: identity values are taken row by row.
         return [
             """
@@ -139,6 +140,10 @@ enum CellRows {
             PostgresCellStore.notify(.outbox),
         ]
     }
+
+    static func json(_ event: CellEvent) throws -> String { String(decoding: try event.text(), as: UTF8.self) }
+
+    static func json(_ host: HostRecord) -> String { String(decoding: host.json, as: UTF8.self) }
 
     static func json(_ value: some Encodable) throws -> String {
         String(decoding: try JSONEncoder().encode(value), as: UTF8.self)

@@ -5,7 +5,7 @@ import PostgresClient
 package import ServerLifecycle
 
 extension PostgresChildStore {
-    package func unpublishedEvents(confirmed: Int64?, limit: Int) async throws(CellStoreError) -> [SequencedEvent] {
+    package func unpublishedEvents(confirmed: Int64?, limit: Int) async throws(CellStoreError) -> [EncodedEvent] {
         try await attempt {
             // Mostly there is nothing to do, and then nothing is written.
             let look = try await pool.query(
@@ -18,7 +18,7 @@ extension PostgresChildStore {
             let isBehind: Bool = try first.get("is_behind")
             let hasNew: Bool = try first.get("has_new")
             guard confirmed != nil || hasNew else {
-                return isBehind ? try sequenced(try await pool.query(Self.selectUnpublished(limit))) : []
+                return isBehind ? try encoded(try await pool.query(Self.selectUnpublished(limit))) : []
             }
             // The lock comes as a statement of its own: the numbering then sees what its last holder numbered.
             let answers = try await pool.pipelineTransaction([
@@ -27,7 +27,7 @@ extension PostgresChildStore {
                 "update outbox.position set published = greatest(published, \(confirmed ?? 0))",
                 Self.selectUnpublished(limit),
             ])
-            return try answers.last.map { try sequenced($0) } ?? []
+            return try answers.last.map { try encoded($0) } ?? []
         }
     }
 
@@ -48,32 +48,32 @@ extension PostgresChildStore {
 
     private static func selectUnpublished(_ limit: Int) -> Statement {
         """
-        select sequence, event, \(raw: Self.origin) as origin from outbox.events
+        select sequence, event::text as event, \(raw: Self.origin) as origin from outbox.events
         where sequence > (select published from outbox.position) order by sequence limit \(limit)
         """
     }
 
-    private func sequenced(_ rows: Rows) throws -> [SequencedEvent] {
+    private func encoded(_ rows: Rows) throws -> [EncodedEvent] {
         try rows.map { row in
             let origin: String? = try row.get("origin")
-            return SequencedEvent(
-                cell: cell, sequence: try row.get("sequence"), event: try row.json("event"),
+            return EncodedEvent(
+                sequence: try row.get("sequence"), text: Data(try row.get("event", as: String.self).utf8),
                 origin: origin.flatMap { CellPath($0) })
         }
     }
 
     package func events(
         after sequence: Int64, limit: Int
-    ) async throws(CellStoreError) -> (events: [SequencedEvent], newest: Int64) {
+    ) async throws(CellStoreError) -> (events: [EncodedEvent], newest: Int64) {
         try await attempt {
             let answers = try await pool.pipeline([
                 """
-                select sequence, event, \(raw: Self.origin) as origin from outbox.events
+                select sequence, event::text as event, \(raw: Self.origin) as origin from outbox.events
                 where sequence > \(sequence) order by sequence limit \(limit)
                 """,
                 "select newest from outbox.position",
             ])
-            return (try sequenced(answers[0]), try answers[1].scalar(as: Int64.self) ?? 0)
+            return (try encoded(answers[0]), try answers[1].scalar(as: Int64.self) ?? 0)
         }
     }
 

@@ -59,20 +59,8 @@ extension PostgresParentStore {
             let fresh = events.drop { $0.sequence <= applied }
             guard let first = fresh.first else { return applied }
             guard first.sequence == applied + 1 else { return applied }
-            var joined: (hosts: [HostRecord], leaf: CellPath) = ([], cell)
-            for event in fresh {
-                let origin = try Self.origin(of: event, from: cell)
-                // Hosts that joined one after the other, as all of a new cell do, are written together.
-                if case .hostChanged(let host) = event.event, joined.hosts.isEmpty || joined.leaf == origin {
-                    joined.hosts.append(host)
-                    joined.leaf = origin
-                    continue
-                }
-                if !joined.hosts.isEmpty { try await apply(joined.hosts, of: joined.leaf, in: transaction) }
-                joined.hosts = []
-                try await apply(event.event, of: origin, from: cell, now: now, in: transaction)
-            }
-            if !joined.hosts.isEmpty { try await apply(joined.hosts, of: joined.leaf, in: transaction) }
+            var rest = Array(fresh)[...]
+            while !rest.isEmpty { try await applyRun(&rest, from: cell, now: now, in: transaction) }
             try await transaction.execute(
                 "update directory.cells set last_sequence = \(newest) where path = \(cell.description)")
             return newest
@@ -87,39 +75,77 @@ extension PostgresParentStore {
         return origin
     }
 
-    private func apply(
-        _ event: CellEvent, of origin: CellPath, from child: CellPath, now: Date, in transaction: PostgresTransaction
+    /// Takes events of one kind off the front, however many follow each other, and writes them together: those of a new
+    /// cell, and of one that was away, are of few kinds.
+    private func applyRun(
+        _ rest: inout ArraySlice<SequencedEvent>, from child: CellPath, now: Date, in transaction: PostgresTransaction
     ) async throws {
-        switch event {
-        case .cellChanged(let standing): try await apply(standing, from: child, in: transaction)
+        guard let first = rest.first else { return }
+        let leaf = try Self.origin(of: first, from: child)
+        switch first.event {
+        case .hostChanged:
+            let hosts = try rest.takeWhile { event -> HostRecord? in
+                guard case .hostChanged(let host) = event.event else { return nil }
+                return try Self.origin(of: event, from: child) == leaf ? host : nil
+            }
+            try await apply(hosts, of: leaf, in: transaction)
+        case .instanceChanged:
+            let servers = try rest.takeWhile { event -> (summary: InstanceSummary, leaf: CellPath)? in
+                guard case .instanceChanged(let summary) = event.event else { return nil }
+                return (summary, try Self.origin(of: event, from: child))
+            }
+            try await apply(servers, now: now, in: transaction)
+        case .cellChanged:
+            let standings = rest.takeWhile { event -> CellStanding? in
+                if case .cellChanged(let standing) = event.event { standing } else { nil }
+            }
+            try await apply(standings, from: child, in: transaction)
         case .cellRemoved(let path):
+            rest.removeFirst()
             guard child.holds(path), child != path else {
                 throw EventRefusal(description: "cell \(child) removes cell \(path), which is not below it")
             }
             _ = try await transaction.pipeline(
-                [Self.deleteCells(path)] + (try tell(event)) + [Self.nudge(.cells)])
-        case .instanceChanged, .buildFailed, .instanceDeleted, .hostChanged:
-            try await apply(event, of: origin, now: now, in: transaction)
+                [Self.deleteCells(path)] + (try tell([first.event])) + [Self.nudge(.cells)])
+        case .buildFailed(let failure):
+            rest.removeFirst()
+            try await apply(failure, of: leaf, now: now, in: transaction)
+        case .instanceDeleted(let deletion):
+            rest.removeFirst()
+            try await apply(deletion, of: leaf, now: now, in: transaction)
         }
     }
 
     private func apply(
-        _ standing: CellStanding, from child: CellPath, in transaction: PostgresTransaction
+        _ standings: [CellStanding], from child: CellPath, in transaction: PostgresTransaction
     ) async throws {
-        guard child.holds(standing.path), child != standing.path else {
-            throw EventRefusal(description: "cell \(child) tells of cell \(standing.path), which is not below it")
+        if let stray = standings.first(where: { !child.holds($0.path) || child == $0.path }) {
+            throw EventRefusal(description: "cell \(child) tells of cell \(stray.path), which is not below it")
         }
-        _ = try await transaction.pipeline(
-            [
-                """
-                insert into directory.cells as c (path, health, reason, since, heartbeat)
-                values (\(standing.path.description), \(standing.health.rawValue), \(standing.reason),
-                    \(standing.since), nullif(\(Self.json(standing.heartbeat)), 'null'::jsonb))
-                on conflict (path) do update set health = excluded.health, reason = excluded.reason,
-                    since = excluded.since, heartbeat = excluded.heartbeat
-                where c.bus is null
-                """
-            ] + (try tell(.cellChanged(standing))) + [Self.nudge(.cells), Self.nudge(.commands)])
+        let statements = standings.map { standing -> Statement in
+            """
+            insert into directory.cells as c (path, health, reason, since, heartbeat)
+            values (\(standing.path.description), \(standing.health.rawValue), \(standing.reason),
+                \(standing.since), nullif(\(Self.json(standing.heartbeat)), 'null'::jsonb))
+            on conflict (path) do update set health = excluded.health, reason = excluded.reason,
+                since = excluded.since, heartbeat = excluded.heartbeat
+            where c.bus is null
+            """
+        }
+        let news = try tell(standings.map { .cellChanged($0) })
+        _ = try await transaction.pipeline(statements + news + [Self.nudge(.cells), Self.nudge(.commands)])
+    }
+}
+
+extension ArraySlice {
+    /// Takes elements off the front as long as `transform` makes something of them.
+    fileprivate mutating func takeWhile<Result>(_ transform: (Element) throws -> Result?) rethrows -> [Result] {
+        var taken: [Result] = []
+        while let first, let result = try transform(first) {
+            taken.append(result)
+            removeFirst()
+        }
+        return taken
     }
 }
 

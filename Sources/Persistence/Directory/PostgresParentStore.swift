@@ -12,8 +12,18 @@ package import ServerLifecycle
 package protocol PostgresParentStore: ParentStore {
     var pool: PostgresPool { get }
 
-    /// Applies one event about a server or a host of the leaf `origin`.
-    func apply(_ event: CellEvent, of origin: CellPath, now: Date, in transaction: PostgresTransaction) async throws
+    /// Applies the end of an attempt to build a server in a leaf.
+    func apply(_ failure: BuildFailure, of leaf: CellPath, now: Date, in transaction: PostgresTransaction) async throws
+
+    /// Applies the end of a server.
+    func apply(
+        _ deletion: InstanceDeletion, of leaf: CellPath, now: Date, in transaction: PostgresTransaction
+    ) async throws
+
+    /// Applies what leaves tell of servers, in this order.
+    func apply(
+        _ servers: [(summary: InstanceSummary, leaf: CellPath)], now: Date, in transaction: PostgresTransaction
+    ) async throws
 
     /// Applies what the leaf `origin` tells of hosts, in this order.
     func apply(_ hosts: [HostRecord], of origin: CellPath, in transaction: PostgresTransaction) async throws
@@ -26,8 +36,8 @@ package protocol PostgresParentStore: ParentStore {
     /// Takes servers as their leaves tell them.
     func take(_ servers: [(summary: InstanceSummary, leaf: CellPath)]) throws -> [Statement]
 
-    /// Tells the cell's own parent, if it has one.
-    func tell(_ event: CellEvent) throws -> [Statement]
+    /// Tells the cell's own parent, if it has one, in this order.
+    func tell(_ events: [CellEvent]) throws -> [Statement]
 }
 
 /// Every nudge goes over this channel; its payload is the kind.
@@ -116,7 +126,7 @@ extension PostgresParentStore {
                 returning xmax = 0 as is_new
                 """)
             guard let row = rows.first else { return false }
-            let news = try row.get("is_new", as: Bool.self) ? try tell(.cellChanged(standing)) : []
+            let news = try row.get("is_new", as: Bool.self) ? try tell([.cellChanged(standing)]) : []
             _ = try await transaction.pipeline(news + [Self.nudge(.cells)])
             return true
         }
@@ -125,7 +135,7 @@ extension PostgresParentStore {
     package func removeCell(_ path: CellPath) async throws -> Bool {
         try await pool.transaction { transaction in
             let changed = try await transaction.execute(Self.deleteCells(path))
-            if changed > 0 { _ = try await transaction.pipeline(try tell(.cellRemoved(path)) + [Self.nudge(.cells)]) }
+            if changed > 0 { _ = try await transaction.pipeline(try tell([.cellRemoved(path)]) + [Self.nudge(.cells)]) }
             return changed > 0
         }
     }
@@ -138,21 +148,29 @@ extension PostgresParentStore {
         """
     }
 
-    package func setHealth(
-        of path: CellPath, _ health: CellStatus.Health, reason: String?, since: Date, heartbeat: CellHeartbeat?,
-        watcher: String?
-    ) async throws {
-        let standing = CellStanding(path: path, health: health, reason: reason, since: since, heartbeat: heartbeat)
+    package func setHealth(_ standings: [CellStanding], watcher: String?) async throws {
+        guard !standings.isEmpty else { return }
+        let paths = standings.map(\.path.description)
+        let heartbeats = try standings.map { try $0.heartbeat.map { try CellRows.json($0) } ?? "" }
         try await pool.transaction { transaction in
-            let changed = try await transaction.execute(
+            let answers = try await transaction.pipeline([
+                "select from directory.cells where path = any(\(paths)) order by path for update",
                 """
-                update directory.cells set health = \(health.rawValue), reason = \(reason), since = \(since),
-                    heartbeat = nullif(\(Self.json(heartbeat)), 'null'::jsonb)
-                where path = \(path.description) and (\(watcher)::text is null
+                update directory.cells c set health = t.health, reason = nullif(t.reason, ''),
+                    since = to_timestamp(0) + t.since * interval '1 microsecond',
+                    heartbeat = nullif(t.heartbeat, '')::jsonb
+                from unnest(\(paths), \(standings.map(\.health.rawValue)), \(standings.map { $0.reason ?? "" }),
+                    \(standings.map(\.since.microseconds)), \(heartbeats))
+                    as t (path, health, reason, since, heartbeat)
+                where c.path = t.path and (\(watcher)::text is null
                     or exists (select from directory.watch w where w.owner = \(watcher) and w.until > now()))
-                """)
-            guard changed > 0 else { return }
-            _ = try await transaction.pipeline(try tell(.cellChanged(standing)) + [Self.nudge(.cells)])
+                returning c.path
+                """,
+            ])
+            let written = Set(try answers.last?.column(as: String.self) ?? [])
+            let news = standings.filter { written.contains($0.path.description) }.map { CellEvent.cellChanged($0) }
+            guard !news.isEmpty else { return }
+            _ = try await transaction.pipeline(try tell(news) + [Self.nudge(.cells)])
         }
     }
 

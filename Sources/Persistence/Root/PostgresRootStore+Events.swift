@@ -7,51 +7,65 @@ import ServerLifecycle
 
 extension PostgresRootStore: RootStore, PostgresParentStore {
     package func apply(
-        _ event: CellEvent, of cell: CellPath, now: Date, in transaction: PostgresTransaction
+        _ failure: BuildFailure, of leaf: CellPath, now: Date, in transaction: PostgresTransaction
     ) async throws {
-        switch event {
-        case .instanceChanged(let summary): try await apply(summary, from: cell, now: now, in: transaction)
-        case .buildFailed(let failure):
-            try await retry(
-                failure.id, epoch: failure.epoch, failedHost: failure.host, reason: failure.reason, now: now,
-                in: transaction)
-        case .instanceDeleted(let deletion):
-            let holder: String? = try await holder(of: deletion.id, in: transaction)
-            if holder == nil || holder == cell.description { try await finish(deletion.id, now: now, in: transaction) }
-        case .hostChanged(let host): try await apply([host], of: cell, in: transaction)
-        case .cellChanged, .cellRemoved: break
-        }
+        try await retry(
+            failure.id, epoch: failure.epoch, failedHost: failure.host, reason: failure.reason, now: now,
+            in: transaction)
     }
 
-    private func apply(
-        _ summary: InstanceSummary, from cell: CellPath, now: Date, in transaction: PostgresTransaction
+    package func apply(
+        _ deletion: InstanceDeletion, of leaf: CellPath, now: Date, in transaction: PostgresTransaction
     ) async throws {
-        if let holder = try await holder(of: summary.id, in: transaction), holder != cell.description {
-            // An attempt that was given up and is alive after all: the server lives elsewhere now.
-            return try await enqueueDelete(
-                summary.id, in: cell, requestID: "-",
-                caller: .init(
-                    userID: summary.userID.text, projectID: summary.projectID.text, roles: ["admin"]),
-                now: now, transaction)
+        let holder = try await holders(of: [deletion.id], in: transaction)[deletion.id]
+        if holder == nil || holder == leaf.description { try await finish(deletion.id, now: now, in: transaction) }
+    }
+
+    package func apply(
+        _ servers: [(summary: InstanceSummary, leaf: CellPath)], now: Date, in transaction: PostgresTransaction
+    ) async throws {
+        var holders = try await holders(of: servers.map(\.summary.id), in: transaction)
+        var statements: [Statement] = []
+        var built: [ServerID] = []
+        for (summary, leaf) in servers {
+            let holder = holders[summary.id] ?? leaf.description
+            holders[summary.id] = holder
+            guard holder == leaf.description else {
+                // An attempt that was given up and is alive after all: the server lives elsewhere now.
+                try await enqueueDelete(
+                    summary.id, in: leaf, requestID: "-",
+                    caller: .init(
+                        userID: summary.userID.text, projectID: summary.projectID.text, roles: ["admin"]),
+                    now: now, transaction)
+                continue
+            }
+            // A row that the directory has lost is there again with this.
+            statements.append(DirectorySQL.upsert(summary, cell: leaf))
+            if summary.state.vm != .building { built.append(summary.id) }
         }
-        // A row that the directory has lost is there again with this.
-        var statements = [DirectorySQL.upsert(summary, cell: cell)]
-        if summary.state.vm != .building {
+        if !built.isEmpty {
             statements.append(
-                "delete from scheduler.build_requests where instance_id = \(summary.id) and state in ('placed', 'sent')"
-            )
+                """
+                delete from scheduler.build_requests
+                where instance_id = any(\(built)) and state in ('placed', 'sent')
+                """)
         }
-        _ = try await transaction.pipeline(statements)
+        if !statements.isEmpty { _ = try await transaction.pipeline(statements) }
     }
 
-    private func holder(of id: ServerID, in transaction: PostgresTransaction) async throws -> String? {
+    /// In which cells servers are, or are being built, that are not deleted.
+    private func holders(
+        of servers: [ServerID], in transaction: PostgresTransaction
+    ) async throws -> [ServerID: String] {
         let rows = try await transaction.query(
             """
-            select coalesce(i.cell, b.cell) as holder from directory.instances i
+            select i.id, coalesce(i.cell, b.cell) as holder from directory.instances i
             left join scheduler.build_requests b on b.instance_id = i.id
-            where i.id = \(id) and i.deleted_at is null for update of i
+            where i.id = any(\(servers)) and i.deleted_at is null order by i.id for update of i
             """)
-        return try rows.first?.get("holder")
+        var holders: [ServerID: String] = [:]
+        for row in rows { holders[try row.get("id")] = try row.get("holder", as: String?.self) }
+        return holders
     }
 
     // MARK: The end of a server

@@ -42,7 +42,7 @@ extension PostgresRootStore {
             }
             if id != host.id { statements += Self.replaceProvider(id, with: host) }
         }
-        _ = try await transaction.pipeline(statements + (try Self.write(records)))
+        _ = try await transaction.pipeline(statements + Self.write(records))
     }
 
     private static func refusal(of host: HostRecord, holder: HostName, in cell: CellPath) -> EventRefusal {
@@ -66,11 +66,11 @@ extension PostgresRootStore {
         ]
     }
 
-    private static func write(_ hosts: [HostRecord]) throws -> [Statement] {
+    private static func write(_ hosts: [HostRecord]) -> [Statement] {
         let names = hosts.map(\.name.text)
         let cells = hosts.map(\.cell.description)
         let ids = hosts.map(\.id)
-        let records = try hosts.map { try CellRows.json($0) }
+        let records = hosts.map { CellRows.json($0) }
         return [
             """
             insert into directory.hosts (name, id, cell, availability_zone, is_enabled, is_up, record)

@@ -41,7 +41,7 @@ extension PostgresRootStore: HostDirectory {
 
     /// The operator's word at the root counts, whether the host's cell has heard it or not; so do aggregates.
     private static func host(_ row: Row) throws -> HostUsage {
-        var record: HostRecord = try row.json("record")
+        var record: HostRecord = try row.document("record")
         record.availabilityZone = try row.get("aggregate_zone") ?? record.availabilityZone
         var order = PlacementOrder(
             record.isEnabled ? .enabled : .disabled, reason: record.disabledReason, since: record.updatedAt)

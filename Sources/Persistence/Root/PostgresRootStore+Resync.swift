@@ -38,7 +38,7 @@ extension PostgresRootStore {
     }
 
     /// The root has no parent.
-    package func tell(_: CellEvent) -> [Statement] { [] }
+    package func tell(_: [CellEvent]) -> [Statement] { [] }
 
     package func restoreUnplaced() async throws -> Int {
         let loss = try await knownLoss(of: .root)

@@ -50,8 +50,8 @@ extension InMemoryCellStore {
 // MARK: Outbox
 
 extension InMemoryCellStore {
-    package func unpublishedEvents(confirmed: Int64?, limit: Int) async throws(CellStoreError) -> [SequencedEvent] {
-        state.withLock { state in
+    package func unpublishedEvents(confirmed: Int64?, limit: Int) async throws(CellStoreError) -> [EncodedEvent] {
+        let events = state.withLock { state in
             if let confirmed { state.publishedSequence = max(state.publishedSequence, confirmed) }
             var numbered = 0
             for index in state.outbox.indices where state.outbox[index].sequence == nil && numbered < limit {
@@ -61,12 +61,24 @@ extension InMemoryCellStore {
             }
             return sequenced(in: state, after: state.publishedSequence, limit: limit)
         }
+        return try encoded(events)
     }
 
     package func events(
         after sequence: Int64, limit: Int
-    ) async throws(CellStoreError) -> (events: [SequencedEvent], newest: Int64) {
-        state.withLock { state in (sequenced(in: state, after: sequence, limit: limit), state.newestSequence) }
+    ) async throws(CellStoreError) -> (events: [EncodedEvent], newest: Int64) {
+        let (events, newest) = state.withLock { state in
+            (sequenced(in: state, after: sequence, limit: limit), state.newestSequence)
+        }
+        return (try encoded(events), newest)
+    }
+
+    private func encoded(_ events: [SequencedEvent]) throws(CellStoreError) -> [EncodedEvent] {
+        do {
+            return try events.map { try EncodedEvent($0) }
+        } catch {
+            throw .broken("\(error)")
+        }
     }
 
     private func sequenced(in state: State, after sequence: Int64, limit: Int) -> [SequencedEvent] {

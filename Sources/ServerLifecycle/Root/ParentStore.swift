@@ -15,11 +15,9 @@ package protocol ParentStore: Sendable {
     /// Adds a mapping or changes its endpoint; what was applied of its events stays. Tells ``changes()``.
     func putCell(_ path: CellPath, bus: CellMapping.Endpoint, now: Date) async throws -> Bool
     func removeCell(_ path: CellPath) async throws -> Bool
+    /// Writes down how children are, each once; of cells that are not mapped nothing. Tells ``changes()``.
     /// - Parameter watcher: who says so; changes nothing when the watch is somebody else's by now. Nil asks nobody.
-    func setHealth(
-        of path: CellPath, _ health: CellStatus.Health, reason: String?, since: Date, heartbeat: CellHeartbeat?,
-        watcher: String?
-    ) async throws
+    func setHealth(_ standings: [CellStanding], watcher: String?) async throws
 
     // MARK: the watch
 

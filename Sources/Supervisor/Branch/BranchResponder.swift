@@ -32,7 +32,7 @@ struct BranchResponder: Sendable {
         case ActRequest.kind: return try await act(envelope)
         case ConsoleOutputRequest.kind: return try await console(envelope)
         case SetHostRequest.kind: return try await setHost(envelope)
-        case EventsRequest.kind: return try await parts.reply(envelope, to: EventsRequest.self) { try await events($0) }
+        case EventsRequest.kind: return try await parts.events(envelope)
         case HostsRequest.kind:
             return try await parts.reply(envelope, to: HostsRequest.self) { _ in .init(hosts: try await store.hosts()) }
         case CellsRequest.kind:
@@ -189,11 +189,6 @@ struct BranchResponder: Sendable {
     }
 
     // MARK: Events and hosts
-
-    private func events(_ request: EventsRequest) async throws -> EventsRequest.Reply {
-        let (events, newest) = try await store.events(after: request.after, limit: EventsRequest.batchLimit)
-        return EventsRequest.Reply(events: events, newest: newest)
-    }
 
     private func setHost(_ envelope: Envelope) async throws -> Envelope {
         let host = try JSONDecoder().decode(SetHostRequest.self, from: envelope.body).host

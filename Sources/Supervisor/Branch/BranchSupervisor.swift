@@ -24,10 +24,12 @@ package struct BranchSupervisor: Service {
     ///   - version: of the program, for the parent.
     ///   - bus: a connection to the branch's own virtual host.
     ///   - router: opens connections to the children's.
+    ///   - settings: towards its parent.
+    ///   - parentSettings: towards its children.
     package init(
         cell: CellPath, name: String, version: String, store: any BranchStore, bus: any MessageBus,
         router: ChildRouter, clock: any Clock<Duration>, wallClock: any WallClock, ids: any IDSource,
-        settings: ChildSettings = .branch, logger: Logger
+        settings: ChildSettings = .branch, parentSettings: ParentSettings = ParentSettings(), logger: Logger
     ) {
         parts = CellParts(
             cell: cell, name: name, sender: "supervisor@\(cell)", store: store, bus: bus, clock: clock,
@@ -37,8 +39,8 @@ package struct BranchSupervisor: Service {
         self.router = router
         // Nothing waits here for a child to come back: what waits does so at the root.
         parent = ParentRole(
-            name: name, store: store, router: router, clock: clock, wallClock: wallClock, ids: ids, logger: logger,
-            onUp: {})
+            name: name, store: store, router: router, clock: clock, wallClock: wallClock, ids: ids,
+            settings: parentSettings, logger: logger, onUp: {})
     }
 
     /// Serves until cancelled or asked to stop gracefully; goes on by itself when database or brokers come back.

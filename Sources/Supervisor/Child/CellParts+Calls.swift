@@ -3,6 +3,7 @@ import FoundationEssentials
 import Logging
 import MessageBus
 import Primitives
+import ServerLifecycle
 
 extension CellParts {
     /// Never fails: what can't be done is answered with a ``CellFailure``. Nil when it was cut short because this
@@ -38,6 +39,15 @@ extension CellParts {
                 messageID: ids.uuid(), requestID: envelope.requestID, sender: sender, kind: CellFailure.kind,
                 body: Data())
         }
+    }
+
+    /// Sends again what happened after some number.
+    func events(_ envelope: Envelope) async throws -> Envelope {
+        let request = try JSONDecoder().decode(EventsRequest.self, from: envelope.body)
+        let (events, newest) = try await store.events(after: request.after, limit: EventsRequest.batchLimit)
+        return CellCall.reply(
+            to: envelope, as: EventsRequest.self, body: EventsRequest.Reply.text(events, of: cell, newest: newest),
+            messageID: ids.uuid(), sender: sender)
     }
 
     /// Reads a request and answers it with what `body` makes of it.

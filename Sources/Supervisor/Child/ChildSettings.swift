@@ -2,6 +2,8 @@
 package struct ChildSettings: Sendable, Equatable {
     /// How often the parent hears how the cell is.
     package var heartbeatInterval: Duration = .milliseconds(500)
+    /// How often the database is looked at for that.
+    package var pulseInterval: Duration = .milliseconds(500)
     /// Requests of the cell protocol in hand at once.
     package var concurrency = 64
     /// How long a duty stays with a supervisor that is silent.

@@ -7,7 +7,13 @@ import ServerLifecycle
 
 /// Numbers the cell's events and sends them to the parent, in order, each confirmed before the next: one supervisor at a
 /// time does. Whoever takes the duty over sends what was not known to be published again; the parent drops repeats.
+///
+/// Of many at once only the last is sent: the parent sees the gap before it and asks for what is missing, which comes in
+/// one answer instead of many messages.
 struct EventPublisher: Sendable {
+    /// So many events that wait together are sent one by one.
+    static let singleLimit = 20
+
     let parts: CellParts
 
     private struct Duty {
@@ -62,8 +68,8 @@ struct EventPublisher: Sendable {
             let events = try await parts.store.unpublishedEvents(
                 confirmed: duty.confirmed, limit: parts.settings.publishBatch)
             duty.confirmed = nil
-            for event in events {
-                try await publish(event)
+            for event in events.count > Self.singleLimit ? events.suffix(1) : events[...] {
+                try await publish(try event.decoded(of: parts.cell))
                 duty.confirmed = event.sequence
             }
             if events.count < parts.settings.publishBatch { return }

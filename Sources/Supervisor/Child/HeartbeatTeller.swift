@@ -68,7 +68,7 @@ struct HeartbeatTeller: Sendable {
                 look.isUp = outcome != nil
                 if let outcome { look.pulse = outcome }
             }
-        } while await parts.pause(parts.settings.heartbeatInterval)
+        } while await parts.pause(parts.settings.pulseInterval)
     }
 
     private func tell() async {

@@ -25,7 +25,7 @@ struct LeafResponder: Sendable {
         case ActRequest.kind: try await parts.reply(envelope, to: ActRequest.self) { try await act($0, envelope) }
         case ConsoleOutputRequest.kind:
             try await parts.reply(envelope, to: ConsoleOutputRequest.self) { try await console($0, envelope) }
-        case EventsRequest.kind: try await parts.reply(envelope, to: EventsRequest.self) { try await events($0) }
+        case EventsRequest.kind: try await parts.events(envelope)
         case HostsRequest.kind:
             try await parts.reply(envelope, to: HostsRequest.self) { _ in .init(hosts: try await store.hosts()) }
         case InventoryRequest.kind:
@@ -151,11 +151,6 @@ struct LeafResponder: Sendable {
         return InventoryRequest.Reply(
             servers: servers.map { InstanceSummary($0) }, sequence: sequence,
             isLast: servers.count < InventoryRequest.pageLimit)
-    }
-
-    private func events(_ request: EventsRequest) async throws -> EventsRequest.Reply {
-        let (events, newest) = try await store.events(after: request.after, limit: EventsRequest.batchLimit)
-        return EventsRequest.Reply(events: events, newest: newest)
     }
 
     private func setHost(_ request: SetHostRequest) async throws -> SetHostRequest.Reply {

@@ -84,7 +84,7 @@ extension ChildWatcher {
 
     func audit() async throws {
         while !Task.isCancelled {
-            try await clock.sleep(for: Self.auditInterval)
+            try await clock.sleep(for: settings.auditInterval)
             guard health.withLock({ $0.view.health }) != .down else { continue }
             do {
                 guard try await isDifferent() else { continue }

@@ -18,8 +18,6 @@ struct ChildWatcher: Sendable {
     static let probeTimeout: Duration = .milliseconds(700)
     /// Pages of an inventory that were overtaken by events before a resync gives up for a while.
     static let overtakenLimit = 50
-    /// How often the directory is compared with the child's sum.
-    static let auditInterval: Duration = .seconds(30)
     /// A difference counts when it is still there after this long.
     static let auditRepeat: Duration = .seconds(2)
 
@@ -33,10 +31,11 @@ struct ChildWatcher: Sendable {
     let clock: any Clock<Duration>
     let wallClock: any WallClock
     let ids: any IDSource
+    let settings: ParentSettings
+    let recorder: HealthRecorder
     let logger: Logger
-    /// Told when the child came back, so that what waits for it goes out at once.
-    let onUp: @Sendable () -> Void
     private let inbox = EventInbox()
+    private let isProbing = Mutexed(false)
     let isResyncWanted = Mutexed(false)
     /// A difference that reading everything again did not end.
     let explained = Mutexed<AuditDifference?>(nil)
@@ -44,9 +43,8 @@ struct ChildWatcher: Sendable {
 
     init(
         cell: CellPath, watch: Watch, bus: any MessageBus, store: any ParentStore, router: ChildRouter,
-        health: ChildHealth,
-        lastSequence: Int64, clock: any Clock<Duration>, wallClock: any WallClock, ids: any IDSource, logger: Logger,
-        onUp: @escaping @Sendable () -> Void
+        health: ChildHealth, lastSequence: Int64, clock: any Clock<Duration>, wallClock: any WallClock,
+        ids: any IDSource, settings: ParentSettings, recorder: HealthRecorder, logger: Logger
     ) {
         self.cell = cell
         self.watch = watch
@@ -58,8 +56,9 @@ struct ChildWatcher: Sendable {
         self.clock = clock
         self.wallClock = wallClock
         self.ids = ids
+        self.settings = settings
+        self.recorder = recorder
         self.logger = logger
-        self.onUp = onUp
         lag = LagGauge(cell: cell)
     }
 
@@ -67,8 +66,6 @@ struct ChildWatcher: Sendable {
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await self.receive() }
             group.addTask { try await self.apply() }
-            group.addTask { try await self.judge() }
-            group.addTask { try await self.probeBroker() }
             group.addTask { try await self.audit() }
             defer { inbox.close() }
             try await group.next()
@@ -106,7 +103,7 @@ struct ChildWatcher: Sendable {
                 await hear(heartbeat)
                 return .acknowledge
             case SequencedEvent.kind:
-                let event = try JSONDecoder().decode(SequencedEvent.self, from: delivery.envelope.body)
+                let event = try SequencedEvent(json: Array(delivery.envelope.body))
                 guard event.cell == cell else { return .reject }
                 return await inbox.deliver(event)
             default: return .reject
@@ -124,29 +121,30 @@ struct ChildWatcher: Sendable {
         let now = wallClock.now()
         guard now.timeIntervalSince(heartbeat.sentAt) < ChildHealth.silenceLimit else { return }
         let isNews = health.withLock { $0.hear(heartbeat, at: now) }
-        if isNews { await publishHealth() }
+        if isNews { publishHealth() }
         // Events on their way are no gap: one is when nothing came of it since the heartbeat before.
         if lag.isStuck(newest: heartbeat.newestSequence, applied: lastSequence.withLock { $0 }, at: now) {
             await catchUp()
         }
     }
 
-    private func judge() async throws {
-        while !Task.isCancelled {
-            if health.withLock({ $0.judge(at: wallClock.now()) }) { await publishHealth() }
-            try await clock.sleep(for: ChildHealth.judgeInterval)
+    /// Looks at the clock; every ``ChildHealth/judgeInterval``.
+    /// - Returns: whether the child's broker should be probed.
+    func judge() -> Bool {
+        let now = wallClock.now()
+        if health.withLock({ $0.judge(at: now) }) { publishHealth() }
+        guard health.withLock({ $0.isDoubtful(at: now) }) else { return false }
+        return isProbing.withLock { isProbing in
+            defer { isProbing = true }
+            return !isProbing
         }
     }
 
     /// While the child is silent: does its broker take a message? One to a queue that does not exist comes back.
-    private func probeBroker() async throws {
-        while !Task.isCancelled {
-            if health.withLock({ $0.isDoubtful(at: wallClock.now()) }) {
-                let outcome = await probe()
-                if health.withLock({ $0.note(outcome, at: wallClock.now()) }) { await publishHealth() }
-            }
-            try await clock.sleep(for: ChildHealth.judgeInterval)
-        }
+    func probeBroker() async {
+        let outcome = await probe()
+        if health.withLock({ $0.note(outcome, at: wallClock.now()) }) { publishHealth() }
+        isProbing.withLock { $0 = false }
     }
 
     private func probe() async -> ChildHealth.BrokerProbe {
@@ -167,24 +165,20 @@ struct ChildWatcher: Sendable {
         }
     }
 
-    private func publishHealth() async {
+    private func publishHealth() {
         // Whoever was frozen, and has lost the watch meanwhile, knows nothing of now.
         guard watch.isHeld else { return }
         let current = health.withLock { $0 }
         router.note(current.view.health, of: cell)
-        do {
-            try await store.setHealth(
-                of: cell, current.view.health, reason: current.view.reason, since: current.since,
-                heartbeat: current.heartbeat, watcher: watch.owner)
-            logger.notice(
-                "cell health",
-                metadata: [
-                    "cell": "\(cell)", "health": "\(current.view.health)", "reason": "\(current.view.reason ?? "-")",
-                ])
-            if current.view.health != .down { onUp() }
-        } catch {
-            logger.error("cell health is not recorded", metadata: ["cell": "\(cell)", "error": "\(ErrorChain(error))"])
-        }
+        recorder.note(
+            CellStanding(
+                path: cell, health: current.view.health, reason: current.view.reason, since: current.since,
+                heartbeat: current.heartbeat))
+        logger.notice(
+            "cell health",
+            metadata: [
+                "cell": "\(cell)", "health": "\(current.view.health)", "reason": "\(current.view.reason ?? "-")",
+            ])
     }
 
     // MARK: Events
@@ -220,6 +214,7 @@ struct ChildWatcher: Sendable {
 
     /// Applies events that follow what was applied; says which of them were refused.
     private func apply(_ events: [SequencedEvent]) async throws -> Int64 {
+        guard !events.isEmpty else { return lastSequence.withLock { $0 } }
         let applied = try await store.apply(events, from: cell, now: wallClock.now())
         lastSequence.withLock { $0 = max($0, applied.newest) }
         for refused in applied.refused {

@@ -8,33 +8,36 @@ import ServerLifecycle
 /// What the root and every branch do for their children: keep a connection to each, apply its events to the directory,
 /// know its health, and try again what does not answer. Events and health are the business of whoever has the watch.
 struct ParentRole: Sendable {
-    /// Without a nudge, the mappings are read this often.
-    static let pollInterval: Duration = .seconds(2)
-
     let store: any ParentStore
     let router: ChildRouter
     let clock: any Clock<Duration>
     let wallClock: any WallClock
     let ids: any IDSource
+    let settings: ParentSettings
     let logger: Logger
-    /// Told when a child came back, so that what waits for it goes out at once.
-    let onUp: @Sendable () -> Void
+    private let recorder: HealthRecorder
     private let cellNudge = Nudge()
     private let watch: Watch
+    private let watchers = Mutexed<[CellPath: ChildWatcher]>([:])
 
-    /// - Parameter name: of this supervisor among those of the cell.
+    /// - Parameters:
+    ///   - name: of this supervisor among those of the cell.
+    ///   - onUp: told when a child came back, so that what waits for it goes out at once.
     init(
         name: String, store: any ParentStore, router: ChildRouter, clock: any Clock<Duration>, wallClock: any WallClock,
-        ids: any IDSource, logger: Logger, onUp: @escaping @Sendable () -> Void
+        ids: any IDSource, settings: ParentSettings, logger: Logger, onUp: @escaping @Sendable () -> Void
     ) {
         self.store = store
         self.router = router
         self.clock = clock
         self.wallClock = wallClock
         self.ids = ids
+        self.settings = settings
         self.logger = logger
-        self.onUp = onUp
         watch = Watch(owner: name, store: store, clock: clock, wallClock: wallClock, logger: logger)
+        recorder = HealthRecorder(clock: clock, logger: logger, onUp: onUp) {
+            try await store.setHealth($0, watcher: name)
+        }
     }
 
     /// Until cancelled.
@@ -42,7 +45,14 @@ struct ParentRole: Sendable {
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await self.followCells() }
             group.addTask { try await self.probeCells() }
-            group.addTask { await self.watch.keep { self.cellNudge.signal() } }
+            group.addTask {
+                await self.watch.keep {
+                    self.recorder.forget()
+                    self.cellNudge.signal()
+                }
+            }
+            group.addTask { try await self.judgeCells() }
+            group.addTask { try await self.recorder.run() }
             defer { group.cancelAll() }
             try await group.next()
         }
@@ -68,11 +78,22 @@ struct ParentRole: Sendable {
         }
     }
 
+    /// One look at the clock for all children: a timer of each would cost more than what it is for.
+    private func judgeCells() async throws {
+        try await withThrowingDiscardingTaskGroup { group in
+            while !Task.isCancelled {
+                for watcher in watchers.withLock({ Array($0.values) }) where watcher.judge() {
+                    group.addTask { await watcher.probeBroker() }
+                }
+                try await clock.sleep(for: ChildHealth.judgeInterval)
+            }
+        }
+    }
+
     /// Watches every mapped cell while it has the watch; a new mapping is watched at once, a removed one no more.
     private func followCells() async throws {
         try await withThrowingTaskGroup(of: Void.self) { group in
             var watched: [CellPath: CellMapping.Endpoint] = [:]
-            var watchers: [CellPath: ChildWatcher] = [:]
             var stops: [CellPath: Nudge] = [:]
             while !Task.isCancelled {
                 do {
@@ -83,25 +104,25 @@ struct ParentRole: Sendable {
                     for (path, endpoint) in watched where wanted[path] != endpoint {
                         stops.removeValue(forKey: path)?.signal()
                         watched[path] = nil
-                        watchers[path] = nil
+                        watchers.withLock { $0[path] = nil }
                     }
                     for mapping in own where watched[mapping.path] == nil {
                         guard let watcher = watcher(for: mapping) else { continue }
                         watched[mapping.path] = mapping.bus
-                        watchers[mapping.path] = watcher
+                        watchers.withLock { $0[mapping.path] = watcher }
                         let stop = Nudge()
                         stops[mapping.path] = stop
                         group.addTask { try await self.watch(watcher, until: stop) }
                     }
                     for mapping in own where mapping.isResyncWanted && mapping.health != .down {
-                        watchers[mapping.path]?.resync()
+                        watchers.withLock { $0[mapping.path] }?.resync()
                     }
                 } catch is CancellationError {
                     return
                 } catch {
                     logger.warning("cell mappings can't be read", metadata: ["error": "\(ErrorChain(error))"])
                 }
-                try await cellNudge.wait(atMost: Self.pollInterval, clock: clock)
+                try await cellNudge.wait(atMost: settings.pollInterval, clock: clock)
             }
         }
     }
@@ -122,7 +143,7 @@ struct ParentRole: Sendable {
             cell: mapping.path, watch: watch, bus: bus, store: store, router: router,
             health: ChildHealth(
                 view: view, since: mapping.since, heartbeat: mapping.heartbeat, watchedFrom: wallClock.now()),
-            lastSequence: mapping.lastSequence, clock: clock, wallClock: wallClock, ids: ids, logger: logger,
-            onUp: onUp)
+            lastSequence: mapping.lastSequence, clock: clock, wallClock: wallClock, ids: ids, settings: settings,
+            recorder: recorder, logger: logger)
     }
 }

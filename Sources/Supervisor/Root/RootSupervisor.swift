@@ -39,7 +39,8 @@ package struct RootSupervisor: Service {
         keeper = DirectoryKeeper(store: store, wallClock: wallClock, logger: logger)
         dispatcher = CommandDispatcher(store: store, router: router, wallClock: wallClock, logger: logger)
         parent = ParentRole(
-            name: name, store: store, router: router, clock: clock, wallClock: wallClock, ids: ids, logger: logger,
+            name: name, store: store, router: router, clock: clock, wallClock: wallClock, ids: ids,
+            settings: ParentSettings(), logger: logger,
             onUp: { [commandNudge, buildNudge] in
                 commandNudge.signal()
                 buildNudge.signal()

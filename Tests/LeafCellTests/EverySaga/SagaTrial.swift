@@ -166,8 +166,8 @@ struct SagaTrial {
     private mutating func news(of id: ServerID) async throws -> [String] {
         let events = try await store.unpublishedEvents(confirmed: confirmed, limit: 10_000)
         confirmed = events.last?.sequence ?? confirmed
-        return events.compactMap { event in
-            switch event.event {
+        return try events.compactMap { event in
+            switch try event.decoded(of: testCell).event {
             case .instanceChanged(let summary): summary.id == id ? "changed to \(summary.status)" : nil
             case .buildFailed(let failure): failure.id == id ? "build failed" : nil
             case .instanceDeleted(let deletion): deletion.id == id ? "deleted" : nil

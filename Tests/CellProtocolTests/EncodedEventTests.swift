@@ -1,0 +1,51 @@
+import CellProtocol
+import CloudModel
+import FoundationEssentials
+import Primitives
+import Testing
+
+@Suite struct EncodedEventTests {
+    /// Every kind of event, something in every field.
+    private static let samples = WireSample.all.filter { $0.name.hasPrefix(SequencedEvent.kind + ".") }
+
+    @Test("an event reads and writes itself as its coded form does, member for member", arguments: samples)
+    func forms(sample: WireSample) throws {
+        let coded = try sample.encode()
+        let event = try JSONDecoder().decode(SequencedEvent.self, from: coded)
+        #expect(try SequencedEvent(json: Array(coded)) == event)
+        let text = Array(try event.event.text())
+        #expect(try JSONParser.parse(text) == JSONParser.parse(Array(try JSONEncoder().encode(event.event))))
+        #expect(try CellEvent(json: text) == event.event)
+    }
+
+    @Test(
+        "an event that lacks something or is of a kind to come is refused",
+        arguments: [
+            "{}", "{\"instanceChanged\":{}}", "{\"hostChanged\":{\"_0\":{\"name\":\"n1\"}}}",
+            "{\"later\":{\"_0\":{\"a\":[1,{\"b\":2}]}}}",
+        ])
+    func refusals(text: String) {
+        #expect(throws: JSONSyntaxError.self) { try CellEvent(json: Array(text.utf8)) }
+    }
+
+    @Test("a reply that is put together from texts is the one that is encoded")
+    func text() throws {
+        let cell = try #require(CellPath("/north"))
+        let deletion = InstanceDeletion(id: WireSample.server, version: 3, deletedAt: WireSample.date)
+        let events = [
+            SequencedEvent(cell: cell, sequence: 1, event: .cellRemoved(try #require(CellPath("/north/a")))),
+            SequencedEvent(
+                cell: cell, sequence: 2, event: .instanceDeleted(deletion), origin: try #require(CellPath("/north/b"))),
+        ]
+        let encoded = try events.map { try EncodedEvent($0) }
+        let reply = try JSONDecoder().decode(
+            EventsRequest.Reply.self, from: EventsRequest.Reply.text(encoded, of: cell, newest: 7))
+        #expect(reply.events == events)
+        #expect(reply.newest == 7)
+        #expect(try encoded.map { try $0.decoded(of: cell) } == events)
+        #expect(
+            try JSONDecoder().decode(
+                EventsRequest.Reply.self, from: EventsRequest.Reply.text([], of: cell, newest: 0)
+            ).events.isEmpty)
+    }
+}
