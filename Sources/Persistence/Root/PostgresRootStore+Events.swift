@@ -26,14 +26,17 @@ extension PostgresRootStore: RootStore, PostgresParentStore {
     private func apply(
         _ summary: InstanceSummary, from cell: CellPath, now: Date, in transaction: PostgresTransaction
     ) async throws {
-        if let holder = try await holder(of: summary.id, in: transaction), holder != cell.description {
-            // An attempt that was given up and is alive after all: the server lives elsewhere now.
+        let known = try await known(summary.id, in: transaction)
+        let isElsewhere = known?.holder.map { $0 != cell.description } ?? false
+        if isElsewhere || known?.isGone == true && summary.state.vm != .deleted {
+            // An attempt that was given up and is alive after all: the server lives elsewhere now, or its user deleted it.
             return try await enqueueDelete(
                 summary.id, in: cell, requestID: "-",
                 caller: .init(
                     userID: summary.userID.text, projectID: summary.projectID.text, roles: ["admin"]),
                 now: now, transaction)
         }
+        if let known, known.isWaiting, try await !takeBack(summary, from: cell, in: transaction) { return }
         // A row that the directory has lost is there again with this.
         var statements = [DirectorySQL.upsert(summary, cell: cell)]
         if summary.state.vm != .building {
@@ -42,6 +45,67 @@ extension PostgresRootStore: RootStore, PostgresParentStore {
             )
         }
         _ = try await transaction.pipeline(statements)
+    }
+
+    /// An attempt that was given back because its cell could not be asked is there after all, and the server waits for no
+    /// host any more.
+    /// - Returns: false for news of an attempt that is over.
+    private func takeBack(
+        _ summary: InstanceSummary, from cell: CellPath, in transaction: PostgresTransaction
+    ) async throws -> Bool {
+        let rows = try await transaction.query(
+            """
+            select b.build, b.epoch, max(p.epoch) as lives from scheduler.build_requests b
+            join directory.placements p on p.instance_id = b.instance_id
+            where b.instance_id = \(summary.id) and p.cell = \(cell.description) and p.host = \(summary.host?.text)
+            group by b.instance_id
+            """)
+        guard let row = rows.first, let host = summary.host, summary.state.vm != .error else { return false }
+        let epoch: Int = try row.get("lives")
+        // What becomes of one that is being built is told by its epoch.
+        guard try summary.state.vm != .building || epoch == row.get("epoch") else { return false }
+        let build: BuildSpecification = try row.json("build")
+        let resources = build.instance.flavor.resources.sorted { $0.key < $1.key }
+        // It is there whether there is room or not; then the reconciler claims what it can.
+        _ = try await transaction.pipeline([
+            """
+            select placement.claim(\(summary.id), p.id, \(resources.map(\.key)), \(resources.map(\.value)))
+            from placement.providers p where p.name = \(host.text)
+            """,
+            """
+            update scheduler.build_requests set state = 'sent', cell = \(cell.description), host = \(host.text),
+                not_before = null
+            where instance_id = \(summary.id)
+            """,
+            """
+            update directory.placements set failure = null, failed_at = null
+            where instance_id = \(summary.id) and epoch = \(epoch)
+            """,
+        ])
+        return true
+    }
+
+    /// What the root knows of a server that a cell speaks of.
+    private struct Known {
+        /// The cell that it is in, or was sent to.
+        var holder: String?
+        /// It was deleted.
+        var isGone: Bool
+        /// It waits for a host.
+        var isWaiting: Bool
+    }
+
+    private func known(_ id: ServerID, in transaction: PostgresTransaction) async throws -> Known? {
+        let rows = try await transaction.query(
+            """
+            select coalesce(i.cell, b.cell) as holder, i.deleted_at is not null as is_gone,
+                coalesce(b.state = 'waiting', false) as is_waiting
+            from directory.instances i left join scheduler.build_requests b on b.instance_id = i.id
+            where i.id = \(id) for update of i
+            """)
+        return try rows.first.map { row in
+            Known(holder: try row.get("holder"), isGone: try row.get("is_gone"), isWaiting: try row.get("is_waiting"))
+        }
     }
 
     private func holder(of id: ServerID, in transaction: PostgresTransaction) async throws -> String? {
