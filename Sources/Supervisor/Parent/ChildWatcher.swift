@@ -40,6 +40,7 @@ struct ChildWatcher: Sendable {
     let isResyncWanted = Mutexed(false)
     /// A difference that reading everything again did not end.
     let explained = Mutexed<AuditDifference?>(nil)
+    private let healthNudge = Nudge()
     private let lag: LagGauge
 
     init(
@@ -70,6 +71,7 @@ struct ChildWatcher: Sendable {
             group.addTask { try await self.judge() }
             group.addTask { try await self.probeBroker() }
             group.addTask { try await self.audit() }
+            group.addTask { try await self.recordHealth() }
             defer { inbox.close() }
             try await group.next()
             group.cancelAll()
@@ -170,20 +172,33 @@ struct ChildWatcher: Sendable {
     private func publishHealth() async {
         // Whoever was frozen, and has lost the watch meanwhile, knows nothing of now.
         guard watch.isHeld else { return }
-        let current = health.withLock { $0 }
-        router.note(current.view.health, of: cell)
-        do {
-            try await store.setHealth(
-                of: cell, current.view.health, reason: current.view.reason, since: current.since,
-                heartbeat: current.heartbeat, watcher: watch.owner)
-            logger.notice(
-                "cell health",
-                metadata: [
-                    "cell": "\(cell)", "health": "\(current.view.health)", "reason": "\(current.view.reason ?? "-")",
-                ])
-            if current.view.health != .down { onUp() }
-        } catch {
-            logger.error("cell health is not recorded", metadata: ["cell": "\(cell)", "error": "\(ErrorChain(error))"])
+        router.note(health.withLock { $0.view.health }, of: cell)
+        healthNudge.signal()
+    }
+
+    /// Writes down how the child is, one word after the other, and the newest again until it is written.
+    private func recordHealth() async throws {
+        while !Task.isCancelled {
+            await healthNudge.wait()
+            guard watch.isHeld else { continue }
+            let current = health.withLock { $0 }
+            do {
+                try await store.setHealth(
+                    of: cell, current.view.health, reason: current.view.reason, since: current.since,
+                    heartbeat: current.heartbeat, watcher: watch.owner)
+                logger.notice(
+                    "cell health",
+                    metadata: [
+                        "cell": "\(cell)", "health": "\(current.view.health)",
+                        "reason": "\(current.view.reason ?? "-")",
+                    ])
+                if current.view.health != .down { onUp() }
+            } catch {
+                logger.warning(
+                    "cell health is not recorded yet", metadata: ["cell": "\(cell)", "error": "\(ErrorChain(error))"])
+                healthNudge.signal()
+                try await clock.sleep(for: Self.retryDelay)
+            }
         }
     }
 
