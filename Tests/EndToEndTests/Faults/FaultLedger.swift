@@ -43,6 +43,8 @@ final class FaultLedger: Sendable {
         var counts = Counts()
         var servers: [String: Server] = [:]
         var lies: [String] = []
+        /// Why servers are in ERROR.
+        var reasons: [String: String] = [:]
     }
 
     private let state = Mutex(State())
@@ -51,6 +53,11 @@ final class FaultLedger: Sendable {
     var servers: [String: Server] { state.withLock { $0.servers } }
     /// Answers that were not true, and requests that were lost.
     var lies: [String] { state.withLock { $0.lies } }
+
+    /// Why servers came to be in ERROR, and how many did.
+    var reasons: [String: Int] {
+        state.withLock { Dictionary(grouping: $0.reasons.values) { $0 }.mapValues(\.count) }
+    }
 
     func count(_ change: (inout Counts) -> Void) { state.withLock { change(&$0.counts) } }
     func report(_ lie: String) { state.withLock { $0.lies.append(lie) } }
@@ -111,8 +118,10 @@ final class FaultLedger: Sendable {
                 state.lies.append("\(id) was answered 404 and is \(status)")
             }
             let isOurs = state.servers[id]?.isDeleteAsked == false
-            if status == "ERROR", server["fault"]?["message"]?.string ?? "" == "" {
-                state.lies.append("\(id) is in ERROR and does not say why")
+            if status == "ERROR" {
+                let reason = server["fault"]?["message"]?.string ?? ""
+                state.reasons[id] = reason
+                if reason.isEmpty { state.lies.append("\(id) is in ERROR and does not say why") }
             }
             if isOurs, status == "BUILD", state.servers[id]?.wasActive == true {
                 state.lies.append("\(id) was ACTIVE and is in BUILD")
