@@ -180,6 +180,7 @@ struct ChildWatcher: Sendable {
     private func recordHealth() async throws {
         while !Task.isCancelled {
             await healthNudge.wait()
+            try Task.checkCancellation()
             guard watch.isHeld else { continue }
             let current = health.withLock { $0 }
             do {
