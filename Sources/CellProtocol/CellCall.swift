@@ -42,7 +42,7 @@ package struct CellFailure: Error, Codable, Sendable, Equatable, CustomStringCon
     package static let kind = "cell.failure"
     /// For operators' logs; no secrets.
     package var message: String
-    /// Why a cell below could not be asked; absent for any other failure.
+    /// Why a cell below could not be asked, or that the cell's own database did not answer; absent for any other failure.
     package var absence: Absence?
 
     package init(message: String, absence: Absence? = nil) {

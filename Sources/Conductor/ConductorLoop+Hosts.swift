@@ -16,7 +16,7 @@ extension ConductorLoop {
     /// Stores who spoke, notices who fell silent, and compares what hosts run with what they should.
     mutating func watchHosts(isSweep: Bool) async throws(CellStoreError) {
         let now = wallClock.now()
-        presence.note(isConnected: bus.isConnected, now: now)
+        if presence.note(isConnected: bus.isConnected, now: now) { held.wakeAll(now: now) }
         let heartbeats = inbox.takeHeartbeats()
         if !heartbeats.isEmpty {
             try await store(heartbeats, now: now)

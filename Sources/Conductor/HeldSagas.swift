@@ -77,6 +77,11 @@ struct HeldSagas {
         for (id, saga) in held where hosts.contains(saga.pursuit.host) { wake(id, now: now) }
     }
 
+    /// What was sent may be lost: all that waits for a host that is up is sent again at once.
+    mutating func wakeAll(now: Date) {
+        for (id, saga) in held where saga.isHostUp { wake(id, now: now) }
+    }
+
     private mutating func wake(_ id: SagaID, now: Date) {
         guard let pursuit = held[id]?.pursuit else { return }
         held[id]?.isHostUp = true

@@ -6,13 +6,23 @@ import ServerLifecycle
 
 /// What a conductor remembers of the hosts that speak to it. Only a cache: the database has the truth.
 struct HostPresence {
-    /// Since when the broker could be reached: silence before that means nothing.
+    /// Who has not looked for so long was frozen, or had no database, and missed what was said (seconds).
+    static let attention: TimeInterval = 6
+
+    /// Since when the broker could be reached, and was listened to: silence before that means nothing.
     private(set) var connectedSince: Date?
+    private var lookedAt: Date?
     private var inventories: [HostName: HostInventory] = [:]
     private var names: [String: HostName] = [:]
 
-    mutating func note(isConnected: Bool, now: Date) {
-        connectedSince = isConnected ? connectedSince ?? now : nil
+    /// - Returns: whether hosts can be heard again that could not: what was sent to them meanwhile may be lost.
+    mutating func note(isConnected: Bool, now: Date) -> Bool {
+        let wasAway = lookedAt.map { now.timeIntervalSince($0) > Self.attention } ?? false
+        let isFirst = lookedAt == nil
+        let before = connectedSince
+        lookedAt = now
+        connectedSince = isConnected ? wasAway ? now : before ?? now : nil
+        return !isFirst && isConnected && connectedSince != before
     }
 
     /// Whether a host that did not speak for `timeout` could have been heard.

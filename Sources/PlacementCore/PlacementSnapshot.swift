@@ -1,4 +1,5 @@
 package import CloudModel
+package import FoundationEssentials
 
 /// What the scheduler plans with: every host that could take a server, with what is left of it.
 package struct PlacementSnapshot: Sendable, Equatable {
@@ -11,17 +12,20 @@ package struct PlacementSnapshot: Sendable, Equatable {
         package var aggregates: [Int64]
         /// Enabled, up, and in a cell that is enabled and up.
         package var isEligible: Bool
+        /// Since when it, or a cell on the way to it, is down; nil when that is not all that keeps servers from it.
+        package var downSince: Date?
         package var resources: [String: Resource]
 
         package init(
             name: HostName, cell: CellPath, availabilityZone: String, aggregates: [Int64] = [], isEligible: Bool,
-            resources: [String: Resource]
+            downSince: Date? = nil, resources: [String: Resource]
         ) {
             self.name = name
             self.cell = cell
             self.availabilityZone = availabilityZone
             self.aggregates = aggregates
             self.isEligible = isEligible
+            self.downSince = downSince
             self.resources = resources
         }
     }
@@ -87,6 +91,15 @@ package struct PlacementSnapshot: Sendable, Equatable {
         self.hosts = hosts
         self.aggregates = aggregates
         self.groups = groups
+    }
+
+    /// As it would be if the hosts were back that went down after `date`; nil when there are none.
+    package func withReturned(downAfter date: Date) -> PlacementSnapshot? {
+        let away = hosts.indices.filter { index in hosts[index].downSince.map { $0 > date } ?? false }
+        guard !away.isEmpty else { return nil }
+        var copy = self
+        for index in away { copy.hosts[index].isEligible = true }
+        return copy
     }
 }
 

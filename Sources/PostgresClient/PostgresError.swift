@@ -1,3 +1,5 @@
+import Primitives
+
 /// Everything that can go wrong between a caller and PostgreSQL. No case ever carries a password or a bound value.
 package enum PostgresError: Error, Equatable, Sendable {
     /// The server refused the statement or the connection. `detail` may quote stored values: don't log or show it.
@@ -36,6 +38,10 @@ extension PostgresError: CustomStringConvertible {
         case .closed: return "the PostgreSQL pool or transaction is closed"
         }
     }
+}
+
+extension PostgresError: PassingError {
+    package var isPassing: Bool { isTransient }
 }
 
 extension PostgresError {

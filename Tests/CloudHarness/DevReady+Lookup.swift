@@ -17,6 +17,13 @@ extension DevReady {
         return ProcessTable.find(argument: file)
     }
 
+    /// Every process of a service or a server as they are now, whatever was started again: they write to its log.
+    package func pids(of name: String) throws -> Set<Int32> {
+        let log = try process(name).log
+        let own = ProcessTable.tree(of: pid).filter { ProcessTable.openFiles(of: $0).contains(log) }
+        return Set(own.flatMap { ProcessTable.tree(of: $0) })
+    }
+
     package var root: Cell {
         get throws {
             guard let root = cells.first(where: { $0.path == "/" }) else { throw HarnessFailure("no root cell") }

@@ -12,7 +12,10 @@ import Synchronization
 import Testing
 
 private struct Widgets: APIService {
-    enum WidgetError: Error { case taken, broken }
+    enum WidgetError: Error, PassingError {
+        case taken, broken, away
+        var isPassing: Bool { self == .away }
+    }
 
     let name = "widgets"
     let path = "/widgets"
@@ -36,6 +39,7 @@ private struct Widgets: APIService {
             try body.finish()
             if name == "taken" { throw WidgetError.taken }
             if name == "broken" { throw WidgetError.broken }
+            if name == "away" { throw WidgetError.away }
             return Response.json(["name": .string(name)], status: .created)
         }
         routes.get("slow") { _, _ in
@@ -174,6 +178,7 @@ private func server(
         (#"[]"#, 400, "badRequest"), (#"{"item": "#, 400, "badRequest"), ("", 400, "badRequest"),
         (#"{"item": {"name": "taken"}}"#, 409, "conflictingRequest"),
         (#"{"item": {"name": "broken"}}"#, 500, "computeFault"),
+        (#"{"item": {"name": "away"}}"#, 503, "serviceUnavailable"),
         (#"{"item": {"name": "\#(String(repeating: "x", count: 1000))"}}"#, 413, "overLimit"),
     ])
     func mapsWhatGoesWrong(body: String, status: Int, name: String) async throws {

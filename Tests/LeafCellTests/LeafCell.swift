@@ -108,12 +108,13 @@ struct LeafCell: Sendable {
         try await eventually("hosts are up") { try await store.hosts().filter(\.isUp).count == hosts.count }
     }
 
-    /// Silences a host until the cell takes it for down. A beat on its way may still count, so time moves more than once.
+    /// Silences a host until the cell takes it for down. Time moves in steps: a conductor that had not looked for long would
+    /// know that it may have missed what was said.
     func takeDown(_ host: FakeAgent) async throws {
         host.fallSilent(true)
         var polls = 0
         try await eventually("\(host.name) is down") {
-            if polls % 40 == 0 { wallClock.advance(by: 11) }
+            if polls % 8 == 0 { wallClock.advance(by: 2) }
             polls += 1
             return try await store.hosts().first { $0.name == host.name }?.isUp == false
         }

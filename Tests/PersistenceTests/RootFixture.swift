@@ -78,11 +78,11 @@ struct RootFixture {
         try await acceptance.accept(NewServers(servers: servers, quota: .standard))
     }
 
-    func place(limit: Int = 50) async throws -> [PlacedBuild] {
-        try await store.place(limit: limit, now: Self.now) { pending, snapshot in
+    func place(limit: Int = 50, now: Date = now) async throws -> [PlacedBuild] {
+        try await store.place(limit: limit, now: now) { pending, snapshot in
             var random = SystemRandomNumberGenerator()
             return CandidatePlanner().plan(pending.map(\.request), on: snapshot, using: &random)
-        }
+        }.placed
     }
 
     /// The event that a cell sends when the server runs.

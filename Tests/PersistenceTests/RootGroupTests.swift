@@ -87,7 +87,7 @@ struct RootGroupTests {
         let placed = try await root.store.place(limit: 2, now: RootFixture.now) { pending, _ in
             #expect(pending.count == 2)
             return [["nowhere", "south-2"], ["north-1"]]
-        }
+        }.placed
         #expect(placed.map(\.specification.instance.host) == ["south-2"])
         #expect(try await root.place().map(\.specification.instance.host) == ["south-2"])
         #expect(try await root.serversByHost() == ["south-2": 2])

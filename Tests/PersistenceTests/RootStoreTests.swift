@@ -114,7 +114,7 @@ struct RootStoreTests {
                     try await root.store.place(limit: 4, now: RootFixture.now) { pending, snapshot in
                         var random = SystemRandomNumberGenerator()
                         return CandidatePlanner().plan(pending.map(\.request), on: snapshot, using: &random)
-                    }.count
+                    }.placed.count
                 }
             }
             return try await group.reduce(0, +)

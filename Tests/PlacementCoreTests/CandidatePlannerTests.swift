@@ -1,4 +1,5 @@
 import CloudModel
+import FoundationEssentials
 import PlacementCore
 import Testing
 
@@ -48,6 +49,23 @@ import Testing
         let request = PlacementRequest(
             resources: ["MEMORY_MB": 100], availabilityZone: "north", excludedHosts: ["failed-before"])
         #expect(Self.plan([request], hosts) == [["fine"]])
+    }
+
+    @Test func hostsThatWentDownAMomentAgoMayBePlannedWithAsIfTheyWereBack() throws {
+        let now = Date(timeIntervalSince1970: 1_790_000_000)
+        func down(_ name: HostName, _ since: Date?) throws -> PlacementSnapshot.Host {
+            var host = try Self.host(name, isEligible: false)
+            host.downSince = since
+            return host
+        }
+        let snapshot = PlacementSnapshot(hosts: [
+            try down("closed", nil), try down("long-gone", now - 100), try down("back-soon", now - 10),
+        ])
+        let requests = [PlacementRequest(resources: ["MEMORY_MB": 100])]
+        #expect(Self.plan(requests, snapshot.hosts) == [[]])
+        let returned = try #require(snapshot.withReturned(downAfter: now - 60))
+        #expect(Self.plan(requests, returned.hosts) == [["back-soon"]])
+        #expect(snapshot.withReturned(downAfter: now - 5) == nil)
     }
 
     @Test func answersNoneWhenNoneFits() throws {

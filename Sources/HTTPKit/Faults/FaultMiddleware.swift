@@ -45,6 +45,7 @@ struct FaultMiddleware: RouterMiddleware {
         case is NIOTooManyBytesError: .tooLarge(limit: context.bodyLimit)
         case is Bulkhead.Full: .unavailable()
         case is CancellationError: .unavailable()
+        case let error as any PassingError where error.isPassing: .unavailable()
         default: nil
         }
     }

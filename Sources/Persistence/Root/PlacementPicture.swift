@@ -1,4 +1,5 @@
 import CloudModel
+import FoundationEssentials
 import PlacementCore
 import PostgresClient
 import Synchronization
@@ -12,13 +13,36 @@ final class PlacementPicture: Sendable {
         /// Transactions from this number on may have ended after the last look.
         var horizon: Int64 = 0
         var hosts: [PlacementSnapshot.Host] = []
-        /// By place in `hosts`: whether the host itself takes servers, its cell apart.
-        var isOpen: [Bool] = []
+        /// By place in `hosts`: of the host itself, its cell apart.
+        var standings: [Standing] = []
         var places: [HostName: Int] = [:]
         /// Metadata of aggregates, by number.
         var aggregates: [Int64: [String: String]] = [:]
-        /// The cells below, and whether they take servers.
-        var cells: [CellPath: Bool] = [:]
+        /// The cells below.
+        var cells: [CellPath: Standing] = [:]
+    }
+
+    /// Whether a host, or a cell, takes servers.
+    private enum Standing: Equatable {
+        case open
+        /// It would, and went down then.
+        case down(since: Date)
+        /// It is not meant to.
+        case closed
+
+        init(isMeantTo: Bool, isUp: Bool, since: Date) {
+            self = isMeantTo ? isUp ? .open : .down(since: since) : .closed
+        }
+
+        /// Of what is reached through this one.
+        func limit(_ other: Standing) -> Standing {
+            switch (self, other) {
+            case (.closed, _), (_, .closed): .closed
+            case (.down(let first), .down(let second)): .down(since: min(first, second))
+            case (.down, .open): self
+            case (.open, _): other
+            }
+        }
     }
 
     private let state = Mutex(State())
@@ -29,10 +53,11 @@ final class PlacementPicture: Sendable {
         // The number comes from a look that is not younger than the rows'.
         let answers = try await transaction.pipeline([
             "select pg_snapshot_xmin(pg_current_snapshot())::text::bigint as horizon",
-            "select path, is_enabled and health <> 'down' as is_open from directory.cells",
+            "select path, is_enabled, health <> 'down' as is_up, since from directory.cells",
             """
             select h.name, h.cell, coalesce(h.aggregate_zone, h.availability_zone) as zone, h.aggregates,
-                h.is_enabled and h.placement = 'enabled' and h.is_up as is_open,
+                h.is_enabled and h.placement = 'enabled' as is_wanted, h.is_up,
+                (h.record ->> 'updatedAt')::double precision as changed_at,
                 i.class, i.total, i.reserved, i.allocation_ratio, i.used
             from placement.providers p join directory.hosts h on h.id = p.id
             join placement.inventories i on i.provider_id = p.id
@@ -41,8 +66,11 @@ final class PlacementPicture: Sendable {
             "select number, metadata from directory.aggregates where changed_in >= \(horizon)",
         ])
         let next: Int64? = try answers[0].scalar()
-        var cells: [CellPath: Bool] = [:]
-        for row in answers[1] { cells[try PostgresRootStore.cell(row.get("path"))] = try row.get("is_open") }
+        var cells: [CellPath: Standing] = [:]
+        for row in answers[1] {
+            cells[try PostgresRootStore.cell(row.get("path"))] = Standing(
+                isMeantTo: try row.get("is_enabled"), isUp: try row.get("is_up"), since: try row.get("since"))
+        }
         let changed = try Self.hosts(answers[2])
         var aggregates: [Int64: [String: String]] = [:]
         for row in answers[3] { aggregates[try row.get("number")] = try row.json("metadata") }
@@ -65,65 +93,78 @@ final class PlacementPicture: Sendable {
         }
     }
 
-    /// Hosts with whether they are open themselves.
-    private static func hosts(_ rows: Rows) throws -> [HostName: PlacementSnapshot.Host] {
-        var hosts: [HostName: PlacementSnapshot.Host] = [:]
+    /// Each with its standing, its cell apart.
+    private static func hosts(_ rows: Rows) throws -> [HostName: (host: PlacementSnapshot.Host, standing: Standing)] {
+        var hosts: [HostName: (host: PlacementSnapshot.Host, standing: Standing)] = [:]
         for row in rows {
             let name = HostName(try row.get("name"))
             let resource = PlacementSnapshot.Resource(
                 total: try row.get("total"), reserved: try row.get("reserved"),
                 allocationRatio: try row.get("allocation_ratio"), used: try row.get("used"))
             let kind: String = try row.get("class")
-            if hosts[name] == nil {
-                hosts[name] = PlacementSnapshot.Host(
-                    name: name, cell: try PostgresRootStore.cell(row.get("cell")),
-                    availabilityZone: try row.get("zone"), aggregates: try row.get("aggregates"),
-                    isEligible: try row.get("is_open"), resources: [kind: resource])
-            } else {
-                hosts[name]?.resources[kind] = resource
+            guard hosts[name] == nil else {
+                hosts[name]?.host.resources[kind] = resource
+                continue
             }
+            // Its record has times as JSON has them.
+            let changedAt: Double? = try row.get("changed_at")
+            hosts[name] = (
+                PlacementSnapshot.Host(
+                    name: name, cell: try PostgresRootStore.cell(row.get("cell")),
+                    availabilityZone: try row.get("zone"), aggregates: try row.get("aggregates"), isEligible: false,
+                    resources: [kind: resource]),
+                Standing(
+                    isMeantTo: try row.get("is_wanted"), isUp: try row.get("is_up"),
+                    since: Date(timeIntervalSinceReferenceDate: changedAt ?? 0))
+            )
         }
         return hosts
     }
 
     private static func take(
-        _ changed: [HostName: PlacementSnapshot.Host], _ cells: [CellPath: Bool], into state: inout State
+        _ changed: [HostName: (host: PlacementSnapshot.Host, standing: Standing)], _ cells: [CellPath: Standing],
+        into state: inout State
     ) {
-        for (name, host) in changed {
-            var host = host
-            let isOpen = host.isEligible
-            host.isEligible = isOpen && Self.isOpen(host.cell, cells) == true
+        for (name, change) in changed {
+            var host = change.host
+            judge(&host, change.standing, cells)
             if let place = state.places[name] {
                 state.hosts[place] = host
-                state.isOpen[place] = isOpen
+                state.standings[place] = change.standing
             } else {
                 state.places[name] = state.hosts.count
                 state.hosts.append(host)
-                state.isOpen.append(isOpen)
+                state.standings.append(change.standing)
             }
         }
         guard state.cells != cells else { return }
         if state.cells.keys.contains(where: { cells[$0] == nil }) { forget(hostsOutside: cells, in: &state) }
         state.cells = cells
-        for place in state.hosts.indices {
-            state.hosts[place].isEligible = state.isOpen[place] && isOpen(state.hosts[place].cell, cells) == true
-        }
+        for place in state.hosts.indices { judge(&state.hosts[place], state.standings[place], cells) }
+    }
+
+    private static func judge(
+        _ host: inout PlacementSnapshot.Host, _ own: Standing, _ cells: [CellPath: Standing]
+    ) {
+        let standing = Self.standing(of: host.cell, cells).map { own.limit($0) } ?? .closed
+        host.isEligible = standing == .open
+        host.downSince = if case .down(let since) = standing { since } else { nil }
     }
 
     /// A cell went, and its hosts with it.
-    private static func forget(hostsOutside cells: [CellPath: Bool], in state: inout State) {
-        let kept = state.hosts.indices.filter { isOpen(state.hosts[$0].cell, cells) != nil }
+    private static func forget(hostsOutside cells: [CellPath: Standing], in state: inout State) {
+        let kept = state.hosts.indices.filter { standing(of: state.hosts[$0].cell, cells) != nil }
         state.hosts = kept.map { state.hosts[$0] }
-        state.isOpen = kept.map { state.isOpen[$0] }
+        state.standings = kept.map { state.standings[$0] }
         state.places = Dictionary(uniqueKeysWithValues: state.hosts.enumerated().map { ($1.name, $0) })
     }
 
-    /// A host's cell is a child, or lies below one; it is open when every cell on the way is. Nil: neither.
-    private static func isOpen(_ cell: CellPath, _ cells: [CellPath: Bool]) -> Bool? {
+    /// A host's cell is a child, or lies below one; it is as open as every cell on the way is. Nil: neither.
+    private static func standing(of cell: CellPath, _ cells: [CellPath: Standing]) -> Standing? {
         var path: CellPath? = cell
-        var result: Bool?
+        var result: Standing?
         while let candidate = path {
-            if let isOpen = cells[candidate] { result = isOpen && (result ?? true) }
+            if let standing = cells[candidate] { result = standing.limit(result ?? .open) }
             path = candidate.parent
         }
         return result

@@ -9,14 +9,15 @@ extension PostgresRootStore {
     package func place(
         limit: Int, now: Date,
         plan: @Sendable ([PendingBuild], PlacementSnapshot) -> [[HostName]]
-    ) async throws -> [PlacedBuild] {
+    ) async throws -> Placements {
         try await pool.transaction { transaction in
-            let waiting = try await takeWaiting(limit: limit, in: transaction)
-            guard !waiting.isEmpty else { return [] }
+            let waiting = try await takeWaiting(limit: limit, now: now, in: transaction)
+            guard !waiting.isEmpty else { return Placements(placed: [], hasMore: false) }
             var groups = try await Self.lockGroups(Set(waiting.compactMap(\.pending.request.group)), in: transaction)
             var snapshot = try await picture.read(in: transaction)
             snapshot.groups = groups
             let plans = plan(waiting.map(\.pending), snapshot)
+            let hopeful = Self.hopeful(waiting, plans, snapshot, now: now, plan: plan)
             let hosts = picture.hosts(named: Set(plans.joined()))
             try await lockProviders(of: plans, in: transaction)
             var placed: [PlacedBuild] = []
@@ -29,19 +30,24 @@ extension PostgresRootStore {
                 if let host = try await claim(allowed, for: build, among: hosts, in: transaction) {
                     if let group { groups[group]?.servers[host.name, default: 0] += 1 }
                     placed.append(try await markPlaced(build, on: host, now: now, in: transaction))
+                } else if candidates.isEmpty, hopeful.contains(build.pending.id) {
+                    try await putOff(build, now: now, in: transaction)
                 } else {
                     try await giveUp(build, isAnyLeft: !candidates.isEmpty, now: now, in: transaction)
                 }
             }
-            return placed
+            return Placements(placed: placed, hasMore: waiting.count == limit)
         }
     }
 
-    package func unacknowledged(before: Date, limit: Int) async throws -> [PlacedBuild] {
+    package func unacknowledged(before: Date, now: Date, retryAt: Date, limit: Int) async throws -> [PlacedBuild] {
         let rows = try await pool.query(
             """
-            select build, cell from scheduler.build_requests
-            where state = 'placed' and placed_at < \(before) order by placed_at limit \(limit)
+            update scheduler.build_requests set not_before = \(retryAt) where instance_id in (
+                select instance_id from scheduler.build_requests
+                where state = 'placed' and placed_at < \(before) and (not_before is null or not_before <= \(now))
+                order by coalesce(not_before, placed_at) limit \(limit) for update skip locked)
+            returning build, cell
             """)
         return try rows.map { PlacedBuild(specification: try $0.json("build"), cell: try Self.cell($0.get("cell"))) }
     }
@@ -58,8 +64,8 @@ extension PostgresRootStore {
                 """
                 update directory.instances set cell = \(build.cell.description), host = \(instance.host?.text)
                 where id = \(instance.id) and cell is null and deleted_at is null
-                    and exists (select 1 from scheduler.build_requests b
-                        where b.instance_id = \(instance.id) and b.epoch = \(instance.epoch))
+                    and exists (select 1 from scheduler.build_requests b where b.instance_id = \(instance.id)
+                        and b.epoch = \(instance.epoch) and b.state = 'sent')
                 """,
             ]
         }
@@ -73,6 +79,50 @@ extension PostgresRootStore {
                 instance.id, epoch: instance.epoch, failedHost: instance.host, reason: reason, now: now, in: transaction
             )
         }
+    }
+
+    package func giveBack(_ build: PlacedBuild, reason: String, now: Date) async throws {
+        let instance = build.specification.instance
+        let isYoung = Self.isYoung(instance, now: now)
+        try await pool.transaction { transaction in
+            try await retry(
+                instance.id, epoch: instance.epoch, failedHost: isYoung ? nil : instance.host, reason: reason,
+                isExcused: isYoung, now: now, in: transaction)
+        }
+    }
+
+    // MARK: Waiting for what is away
+
+    /// A cell or a host that has been down for longer is not waited for (seconds).
+    package static let returnLimit: TimeInterval = 60
+    /// A server that is older than this waits for no cell and no host (seconds).
+    package static let patience: TimeInterval = 300
+    /// Before a server that was put off is looked at again (seconds).
+    static let pause: TimeInterval = 2
+
+    private static func isYoung(_ instance: Instance, now: Date) -> Bool {
+        now.timeIntervalSince(instance.createdAt) < patience
+    }
+
+    /// Those without a host now that had one if what went down a moment ago were back.
+    private static func hopeful(
+        _ waiting: [WaitingBuild], _ plans: [[HostName]], _ snapshot: PlacementSnapshot, now: Date,
+        plan: ([PendingBuild], PlacementSnapshot) -> [[HostName]]
+    ) -> Set<ServerID> {
+        let hopeless = zip(waiting, plans).filter { build, candidates in
+            candidates.isEmpty && isYoung(build.specification.instance, now: now)
+        }.map { $0.0.pending }
+        guard !hopeless.isEmpty, let later = snapshot.withReturned(downAfter: now.addingTimeInterval(-returnLimit))
+        else { return [] }
+        return Set(zip(hopeless, plan(hopeless, later)).filter { !$0.1.isEmpty }.map { $0.0.id })
+    }
+
+    private func putOff(_ build: WaitingBuild, now: Date, in transaction: PostgresTransaction) async throws {
+        try await transaction.execute(
+            """
+            update scheduler.build_requests set not_before = \(now.addingTimeInterval(Self.pause))
+            where instance_id = \(build.pending.id)
+            """)
     }
 
     // MARK: Steps inside a transaction
@@ -93,14 +143,17 @@ extension PostgresRootStore {
     /// An operator's word on a cell or a host waits for placements that have begun, and later ones see it.
     static let placementGate = "cellwright placement"
 
-    private func takeWaiting(limit: Int, in transaction: PostgresTransaction) async throws -> [WaitingBuild] {
+    /// Those that were put off come after those that were accepted before their turn.
+    private func takeWaiting(limit: Int, now: Date, in transaction: PostgresTransaction) async throws -> [WaitingBuild]
+    {
         let answers = try await transaction.pipeline([
             "select pg_advisory_xact_lock_shared(hashtextextended(\(Self.placementGate), 0))",
             """
             select b.build, b.forced_host, b.wanted_zone, b.excluded_hosts, b.epoch, b.attempts, i.version, m.group_id
             from scheduler.build_requests b join directory.instances i on i.id = b.instance_id
             left join scheduler.group_members m on m.instance_id = b.instance_id
-            where b.state = 'waiting' order by b.created_at limit \(limit)
+            where b.state = 'waiting' and (b.not_before is null or b.not_before <= \(now))
+            order by coalesce(b.not_before, b.created_at) limit \(limit)
             for update of b skip locked
             """,
         ])
@@ -199,7 +252,8 @@ extension PostgresRootStore {
         _ = try await transaction.pipeline([
             """
             update scheduler.build_requests set state = 'placed', build = \(PostgresJSON(specification)),
-                cell = \(host.cell.description), host = \(host.name.text), epoch = \(build.epoch + 1), placed_at = \(now)
+                cell = \(host.cell.description), host = \(host.name.text), epoch = \(build.epoch + 1), placed_at = \(now),
+                not_before = null
             where instance_id = \(id)
             """,
             "update directory.instances set version = \(build.version + 1), updated_at = \(now) where id = \(id)",
@@ -238,8 +292,9 @@ extension PostgresRootStore {
 
     /// An attempt ended without a server: releases its claim, then the next host, or ERROR, or the end of a server that
     /// its user has deleted meanwhile. An attempt that is not the current one is ignored.
+    /// - Parameter isExcused: nothing was tried: it does not count, and the server waits a moment.
     func retry(
-        _ id: ServerID, epoch: Int, failedHost: HostName?, reason: String, now: Date,
+        _ id: ServerID, epoch: Int, failedHost: HostName?, reason: String, isExcused: Bool = false, now: Date,
         in transaction: PostgresTransaction
     ) async throws {
         let rows = try await transaction.query(
@@ -261,8 +316,8 @@ extension PostgresRootStore {
             where instance_id = \(id) and epoch = \(epoch)
             """,
         ])
-        let attempts = build.attempts + 1
-        guard attempts < Self.attemptLimit, build.pending.request.forcedHost == nil else {
+        let attempts = isExcused ? build.attempts : build.attempts + 1
+        guard isExcused || attempts < Self.attemptLimit && build.pending.request.forcedHost == nil else {
             let message = "Exceeded maximum number of retries. The last attempt said: \(reason)"
             return try await fail(build, InstanceFault(message: message, createdAt: now), now: now, in: transaction)
         }
@@ -271,7 +326,8 @@ extension PostgresRootStore {
             """
             update scheduler.build_requests set state = 'waiting', build = \(PostgresJSON(build.specification)),
                 attempts = \(attempts), excluded_hosts = excluded_hosts || \(failedHost.map { [$0.text] } ?? []),
-                cell = null, host = null, placed_at = null
+                cell = null, host = null, placed_at = null,
+                not_before = \(isExcused ? now.addingTimeInterval(Self.pause) : nil)
             where instance_id = \(id)
             """,
             "update directory.instances set cell = null, host = null, updated_at = \(now) where id = \(id)",

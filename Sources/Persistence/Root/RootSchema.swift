@@ -18,7 +18,11 @@ package enum RootSchema {
         Migration(number: 8, name: "watch over the children", statements: watch),
         Migration(number: 9, name: "aggregates", statements: aggregates),
         Migration(number: 10, name: "server groups", statements: serverGroups),
+        Migration(number: 11, name: "builds that wait", statements: buildsThatWait),
     ]
+
+    /// When a waiting build is looked at again that was put off.
+    private static let buildsThatWait = ["alter table scheduler.build_requests add column not_before timestamptz"]
 
     /// Which of a cell's supervisors watches the cells below: one row at most.
     static let watch = [

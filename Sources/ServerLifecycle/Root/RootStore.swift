@@ -21,19 +21,27 @@ package protocol RootStore: ParentStore {
 
     /// Takes up to `limit` servers that wait for a host (those of other schedulers are passed over), plans them, claims
     /// hosts in the plan's order and marks each `placed` or, with no host left, failed. One transaction.
+    ///
+    /// A server that had a host if cells and hosts were back that went down less than a minute ago is put off for two
+    /// seconds instead, as long as it is younger than five minutes.
+    /// - Parameter plan: is asked once more for those, with these cells and hosts up.
     func place(
         limit: Int, now: Date,
         plan: @Sendable ([PendingBuild], PlacementSnapshot) -> [[HostName]]
-    ) async throws -> [PlacedBuild]
+    ) async throws -> Placements
 
     /// Servers that were placed and not acknowledged since `before`: another scheduler's, or our own that was cut off.
-    func unacknowledged(before: Date, limit: Int) async throws -> [PlacedBuild]
+    /// Each is hidden until `retryAt`.
+    func unacknowledged(before: Date, now: Date, retryAt: Date, limit: Int) async throws -> [PlacedBuild]
 
     /// The cell has them in its database.
     func acknowledge(_ builds: [PlacedBuild]) async throws
 
     /// The cell can't take them: the claim is released and the next host is tried, or the server fails.
     func refuse(_ build: PlacedBuild, reason: String, now: Date) async throws
+    /// The cell can't be asked, and does not have them: as ``refuse(_:reason:now:)``, but the attempt does not count as
+    /// long as the server is younger than five minutes, and it is two seconds before the next.
+    func giveBack(_ build: PlacedBuild, reason: String, now: Date) async throws
 
     // MARK: commands
 
@@ -91,6 +99,18 @@ package struct PlacedBuild: Sendable, Equatable {
     package init(specification: BuildSpecification, cell: CellPath) {
         self.specification = specification
         self.cell = cell
+    }
+}
+
+/// What came of waiting servers.
+package struct Placements: Sendable, Equatable {
+    package var placed: [PlacedBuild]
+    /// Whether there may be more that wait.
+    package var hasMore: Bool
+
+    package init(placed: [PlacedBuild], hasMore: Bool) {
+        self.placed = placed
+        self.hasMore = hasMore
     }
 }
 

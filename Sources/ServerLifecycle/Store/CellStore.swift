@@ -1,3 +1,5 @@
+import Primitives
+
 /// A leaf cell's database. Adapters: `PostgresCellStore`, ``InMemoryCellStore``; both pass one contract suite.
 ///
 /// Decisions are pure closures: the store locks what the scope names, hands over a snapshot, and writes what the closure
@@ -20,6 +22,15 @@ package enum CellStoreError: Error, Sendable, Equatable, CustomStringConvertible
         case .unavailable(let detail): "the cell's database is not available: \(detail)"
         case .broken(let detail): "the cell's database is broken: \(detail)"
         case .cancelled: "cancelled"
+        }
+    }
+}
+
+extension CellStoreError: PassingError {
+    package var isPassing: Bool {
+        switch self {
+        case .unavailable: true
+        case .broken, .cancelled: false
         }
     }
 }

@@ -16,7 +16,7 @@ extension CellParts {
             if Task.isCancelled { return nil }
             let failure =
                 (error as? CellError).map { CellFailure($0) } ?? (error as? CellFailure)
-                ?? CellFailure(message: "\(ErrorChain(error))")
+                ?? CellFailure(message: "\(ErrorChain(error))", absence: Self.absence(error))
             logger.warning(
                 "a call failed",
                 metadata: [
@@ -24,6 +24,11 @@ extension CellParts {
                 ])
             return self.failure(envelope, failure)
         }
+    }
+
+    /// A database that is away is a cell that does not answer: what was asked may be done or not.
+    private static func absence(_ error: any Error) -> CellFailure.Absence? {
+        (error as? any PassingError)?.isPassing == true ? .timedOut : nil
     }
 
     func failure(_ envelope: Envelope, _ message: String) -> Envelope {

@@ -95,17 +95,20 @@ struct ParentRole: Sendable {
         try await withThrowingTaskGroup(of: Void.self) { group in
             var watched: [CellPath: CellMapping.Endpoint] = [:]
             var stops: [CellPath: Nudge] = [:]
+            var lastTurn = watch.turn
             while !Task.isCancelled {
                 do {
+                    let turn = watch.turn
                     let mappings = try await store.cells()
                     await router.update(mappings)
                     let own = watch.isHeld ? mappings : []
                     let wanted = Dictionary(uniqueKeysWithValues: own.map { ($0.path, $0.bus) })
-                    for (path, endpoint) in watched where wanted[path] != endpoint {
+                    for (path, endpoint) in watched where wanted[path] != endpoint || turn != lastTurn {
                         stops.removeValue(forKey: path)?.signal()
                         watched[path] = nil
                         watchers.withLock { $0[path] = nil }
                     }
+                    lastTurn = turn
                     for mapping in own where watched[mapping.path] == nil {
                         guard let watcher = watcher(for: mapping) else { continue }
                         watched[mapping.path] = mapping.bus

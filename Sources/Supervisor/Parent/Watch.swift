@@ -16,6 +16,7 @@ struct Watch: Sendable {
     let clock: any Clock<Duration>
     let wallClock: any WallClock
     let logger: Logger
+    private let turns = Mutexed(0)
     private let heldUntil = Mutexed(Date.distantPast)
 
     init(
@@ -31,13 +32,19 @@ struct Watch: Sendable {
     /// By this supervisor's own clock, which began to count before the database's did.
     var isHeld: Bool { wallClock.now() < heldUntil.withLock { $0 } }
 
+    /// Counts how often it was taken. Whoever worked under it when it was another has not been heard in between, and
+    /// begins anew.
+    var turn: Int { turns.withLock { $0 } }
+
     /// Keeps it, or waits for it, until cancelled; then it is free for the others at once.
     func keep(_ onChange: @Sendable () -> Void) async {
         var wasHeld = false
+        var lastTurn = turn
         repeat {
             await take()
-            if isHeld != wasHeld {
-                wasHeld.toggle()
+            if isHeld != wasHeld || turn != lastTurn {
+                wasHeld = isHeld
+                lastTurn = turn
                 logger.notice("watch over the cells below", metadata: ["supervisor": "\(owner)", "held": "\(wasHeld)"])
                 onChange()
             }
@@ -54,6 +61,7 @@ struct Watch: Sendable {
         let start = wallClock.now()
         do {
             let isTaken = try await store.takeWatch(owner: owner, for: Self.duration)
+            if isTaken, !isHeld { turns.withLock { $0 += 1 } }
             heldUntil.withLock { $0 = isTaken ? start + Self.duration.timeInterval : .distantPast }
         } catch {
             if Task.isCancelled { return }

@@ -14,12 +14,21 @@ struct BuildScheduler: Sendable {
     static let resendAfter: TimeInterval = 5
     /// Time that a cell has to take a batch (seconds).
     static let sendLimit: TimeInterval = 5
+    /// A build that was sent before, to a cell that is down since, is kept for it for so long (seconds): it may have it.
+    static let keepLimit: TimeInterval = 60
+
+    /// A build on its way to its cell.
+    struct Order: Sendable {
+        var build: PlacedBuild
+        /// Whether the cell may have it already.
+        var isRepeat: Bool
+    }
 
     let store: any RootStore
     let router: ChildRouter
     let wallClock: any WallClock
     let logger: Logger
-    private let lanes = CellLanes<PlacedBuild>(batchLimit: BuildScheduler.batchLimit)
+    private let lanes = CellLanes<Order>(batchLimit: BuildScheduler.batchLimit)
 
     init(store: any RootStore, router: ChildRouter, wallClock: any WallClock, logger: Logger) {
         self.store = store
@@ -30,28 +39,32 @@ struct BuildScheduler: Sendable {
 
     /// Sends what ``turn()`` placed, each cell in a lane of its own, until cancelled.
     func sendPlaced() async {
-        await lanes.run { builds, cell in await self.send(builds, to: cell) }
+        await lanes.run { orders, cell in await self.send(orders, to: cell) }
     }
 
     /// - Returns: whether more waits.
     func turn() async throws -> Bool {
         let now = wallClock.now()
-        let placed = try await store.place(limit: Self.batchLimit, now: now) { pending, snapshot in
+        let placements = try await store.place(limit: Self.batchLimit, now: now) { pending, snapshot in
             var random = SystemRandomNumberGenerator()
             return CandidatePlanner().plan(pending.map(\.request), on: snapshot, using: &random)
         }
-        submit(placed)
+        submit(placements.placed, isRepeat: false)
         let overdue = try await store.unacknowledged(
-            before: now.addingTimeInterval(-Self.resendAfter), limit: Self.batchLimit)
-        submit(overdue)
-        return placed.count == Self.batchLimit
+            before: now.addingTimeInterval(-Self.resendAfter), now: now,
+            retryAt: now.addingTimeInterval(Self.resendAfter), limit: Self.batchLimit)
+        submit(overdue, isRepeat: true)
+        return placements.hasMore
     }
 
-    private func submit(_ builds: [PlacedBuild]) {
-        for (cell, batch) in Dictionary(grouping: builds, by: \.cell) { lanes.submit(batch, to: cell) }
+    private func submit(_ builds: [PlacedBuild], isRepeat: Bool) {
+        for (cell, batch) in Dictionary(grouping: builds, by: \.cell) {
+            lanes.submit(batch.map { Order(build: $0, isRepeat: isRepeat) }, to: cell)
+        }
     }
 
-    private func send(_ builds: [PlacedBuild], to cell: CellPath) async {
+    private func send(_ orders: [Order], to cell: CellPath) async {
+        let builds = orders.map(\.build)
         let context = CellCallContext(
             requestID: builds.first?.specification.requestID ?? "-", caller: nil,
             deadline: wallClock.now().addingTimeInterval(Self.sendLimit))
@@ -66,7 +79,10 @@ struct BuildScheduler: Sendable {
             }
         } catch CellError.unreachable {
             // Known to be down before anything was sent: another host, in another cell, can have them.
-            for build in builds { await giveBack(build, reason: "cell \(cell) is down") }
+            let now = wallClock.now()
+            for order in orders where !order.isRepeat || isOld(order.build, at: now) {
+                await giveBack(order.build, reason: "cell \(cell) is down")
+            }
         } catch {
             // It may have them. They are sent again, the same to the same cell, until it says so.
             logger.warning(
@@ -74,9 +90,14 @@ struct BuildScheduler: Sendable {
         }
     }
 
+    /// Whether its cell has been waited for long enough. A server is stamped when it is placed.
+    private func isOld(_ build: PlacedBuild, at now: Date) -> Bool {
+        now.timeIntervalSince(build.specification.instance.updatedAt) >= Self.keepLimit
+    }
+
     private func giveBack(_ build: PlacedBuild, reason: String) async {
         do {
-            try await store.refuse(build, reason: reason, now: wallClock.now())
+            try await store.giveBack(build, reason: reason, now: wallClock.now())
         } catch {
             logger.warning("a claim is not given back yet", metadata: ["error": "\(ErrorChain(error))"])
         }
