@@ -35,7 +35,7 @@ import Testing
         let events = [
             SequencedEvent(cell: cell, sequence: 1, event: .cellRemoved(try #require(CellPath("/north/a")))),
             SequencedEvent(
-                cell: cell, sequence: 2, event: .instanceDeleted(deletion), origin: try #require(CellPath("/north/b"))),
+                cell: cell, sequence: 2, event: .instanceDeleted(deletion), origin: CellPath("/north/b")),
         ]
         let encoded = try events.map { try EncodedEvent($0) }
         let reply = try JSONDecoder().decode(
