@@ -19,8 +19,11 @@ struct WaitingBuildTests {
 
     private func setNorth(_ absent: Absent, isUp: Bool, since date: Date, in root: RootFixture) async throws {
         if absent != .host {
-            try await root.store.setHealth(
-                of: RootFixture.north, isUp ? .up : .down, reason: nil, since: date, heartbeat: nil, watcher: nil)
+            try await root.pool.execute(
+                """
+                update directory.cells set health = \(isUp ? "up" : "down"), since = \(date)
+                where path = \(RootFixture.north.description)
+                """)
         }
         if absent != .cell {
             try await root.pool.execute(
