@@ -45,12 +45,7 @@ struct ParentRole: Sendable {
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await self.followCells() }
             group.addTask { try await self.probeCells() }
-            group.addTask {
-                await self.watch.keep {
-                    self.recorder.forget()
-                    self.cellNudge.signal()
-                }
-            }
+            group.addTask { await self.watch.keep { self.cellNudge.signal() } }
             group.addTask { try await self.judgeCells() }
             group.addTask { try await self.recorder.run() }
             defer { group.cancelAll() }
@@ -95,20 +90,27 @@ struct ParentRole: Sendable {
         try await withThrowingTaskGroup(of: Void.self) { group in
             var watched: [CellPath: CellMapping.Endpoint] = [:]
             var stops: [CellPath: Nudge] = [:]
-            var lastTurn = watch.turn
+            var tenure: Int?
             while !Task.isCancelled {
                 do {
-                    let turn = watch.turn
                     let mappings = try await store.cells()
                     await router.update(mappings)
-                    let own = watch.isHeld ? mappings : []
+                    let newTenure = watch.tenure
+                    if newTenure != tenure {
+                        // What was found out while the watch was away is not written down: everybody begins anew.
+                        tenure = newTenure
+                        for stop in stops.values { stop.signal() }
+                        (stops, watched) = ([:], [:])
+                        watchers.withLock { $0 = [:] }
+                        recorder.forget()
+                    }
+                    let own = tenure == nil ? [] : mappings
                     let wanted = Dictionary(uniqueKeysWithValues: own.map { ($0.path, $0.bus) })
-                    for (path, endpoint) in watched where wanted[path] != endpoint || turn != lastTurn {
+                    for (path, endpoint) in watched where wanted[path] != endpoint {
                         stops.removeValue(forKey: path)?.signal()
                         watched[path] = nil
                         watchers.withLock { $0[path] = nil }
                     }
-                    lastTurn = turn
                     for mapping in own where watched[mapping.path] == nil {
                         guard let watcher = watcher(for: mapping) else { continue }
                         watched[mapping.path] = mapping.bus

@@ -11,13 +11,17 @@ struct Watch: Sendable {
     /// How often it is asked for, or renewed.
     static let interval: Duration = .milliseconds(500)
 
+    private struct Hold: Sendable {
+        var until = Date.distantPast
+        var tenure = 0
+    }
+
     let owner: String
     let store: any ParentStore
     let clock: any Clock<Duration>
     let wallClock: any WallClock
     let logger: Logger
-    private let turns = Mutexed(0)
-    private let heldUntil = Mutexed(Date.distantPast)
+    private let hold = Mutexed(Hold())
 
     init(
         owner: String, store: any ParentStore, clock: any Clock<Duration>, wallClock: any WallClock, logger: Logger
@@ -30,22 +34,23 @@ struct Watch: Sendable {
     }
 
     /// By this supervisor's own clock, which began to count before the database's did.
-    var isHeld: Bool { wallClock.now() < heldUntil.withLock { $0 } }
+    var isHeld: Bool { tenure != nil }
 
-    /// Counts how often it was taken. Whoever worked under it when it was another has not been heard in between, and
-    /// begins anew.
-    var turn: Int { turns.withLock { $0 } }
+    /// Counts the times that it was taken; another number when it was away in between, however shortly. Nil while it is
+    /// not held.
+    var tenure: Int? { hold.withLock { wallClock.now() < $0.until ? $0.tenure : nil } }
 
     /// Keeps it, or waits for it, until cancelled; then it is free for the others at once.
     func keep(_ onChange: @Sendable () -> Void) async {
-        var wasHeld = false
-        var lastTurn = turn
+        var known: Int?
         repeat {
             await take()
-            if isHeld != wasHeld || turn != lastTurn {
-                wasHeld = isHeld
-                lastTurn = turn
-                logger.notice("watch over the cells below", metadata: ["supervisor": "\(owner)", "held": "\(wasHeld)"])
+            let tenure = tenure
+            if tenure != known {
+                known = tenure
+                logger.notice(
+                    "watch over the cells below",
+                    metadata: ["supervisor": "\(owner)", "held": "\(tenure != nil)"])
                 onChange()
             }
         } while await pause()
@@ -53,7 +58,7 @@ struct Watch: Sendable {
 
     /// - Throws: what the store does; then it ends by itself.
     func release() async throws {
-        heldUntil.withLock { $0 = .distantPast }
+        hold.withLock { $0.until = .distantPast }
         try await store.releaseWatch(owner: owner)
     }
 
@@ -61,8 +66,10 @@ struct Watch: Sendable {
         let start = wallClock.now()
         do {
             let isTaken = try await store.takeWatch(owner: owner, for: Self.duration)
-            if isTaken, !isHeld { turns.withLock { $0 += 1 } }
-            heldUntil.withLock { $0 = isTaken ? start + Self.duration.timeInterval : .distantPast }
+            hold.withLock { hold in
+                if isTaken, wallClock.now() >= hold.until { hold.tenure += 1 }
+                hold.until = isTaken ? start + Self.duration.timeInterval : .distantPast
+            }
         } catch {
             if Task.isCancelled { return }
             logger.warning("the watch can't be renewed", metadata: ["error": "\(ErrorChain(error))"])
