@@ -193,6 +193,15 @@ final class CellTree: Sendable {
         try await call(GetRequest(ids: servers, view: fullView))
     }
 
+    /// Repeats while a cell on the way is away for a moment, or whichever supervisor is asked has not heard that it is up.
+    func answered(_ what: Comment, _ body: () async throws -> Bool) async throws {
+        try await eventually(what) {
+            do { return try await body() } catch let failure as CellFailure where failure.absence != nil {
+                return false
+            }
+        }
+    }
+
     /// As the cell shows it; empty when it has no such server.
     func shown(_ id: ServerID) async throws -> String {
         String(decoding: try await show([id]).rows.first?.rendered ?? Data(), as: UTF8.self)
@@ -201,8 +210,9 @@ final class CellTree: Sendable {
     /// A server that runs on the host, as the parent has heard.
     func boot(on host: HostName = "host-1") async throws -> ServerID {
         let instance = makeInstance(host: host)
-        let reply = try await call(BuildRequest(builds: [makeBuild(instance)]))
-        try #require(reply.accepted == [instance.id], "\(reply.refused)")
+        try await answered("it is accepted") {
+            try await self.call(BuildRequest(builds: [makeBuild(instance)])).accepted == [instance.id]
+        }
         try await eventually("it runs") { self.states(of: instance.id).last == .active }
         return instance.id
     }

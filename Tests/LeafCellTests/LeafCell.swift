@@ -200,12 +200,30 @@ final class Parent: Sendable {
         }
     }
 
+    /// What was left out because much waited at once; a parent asks for it.
+    private func missing(before event: SequencedEvent) async throws -> [SequencedEvent] {
+        var last = received.withLock { $0.map(\.sequence).max() ?? 0 }
+        var missing: [SequencedEvent] = []
+        while last + 1 < event.sequence {
+            let request = Envelope(
+                messageID: ids.uuid(), requestID: "-", sender: "test", kind: EventsRequest.kind,
+                body: try JSONEncoder().encode(EventsRequest(after: last)))
+            let answer = try await bus.call(request, queue: CellTopology.supervisorQueue, timeout: .seconds(20))
+            let events = try CellCall.decode(answer, as: EventsRequest.self).events
+            guard let newest = events.last?.sequence else { break }
+            missing += events.filter { $0.sequence < event.sequence }
+            last = newest
+        }
+        return missing
+    }
+
     func run() async throws {
         try await bus.consume(queue: CellTopology.parentQueue, prefetch: 1) { [self] delivery in
             do {
                 if delivery.envelope.kind == SequencedEvent.kind {
                     let event = try JSONDecoder().decode(SequencedEvent.self, from: delivery.envelope.body)
-                    received.withLock { $0.append(event) }
+                    let missing = try await self.missing(before: event)
+                    received.withLock { $0 += missing + [event] }
                 } else {
                     let beat = try JSONDecoder().decode(CellHeartbeat.self, from: delivery.envelope.body)
                     beats.withLock { $0.append(beat) }

@@ -24,15 +24,6 @@ struct ReplicaTests {
         #expect(numbers == Set(1...(numbers.max() ?? 1)))
     }
 
-    /// Repeats while a cell on the way is away for a moment.
-    private func answered(_ what: String, _ body: () async throws -> Bool) async throws {
-        try await eventually(what) {
-            do { return try await body() } catch let failure as CellFailure where failure.absence != nil {
-                return false
-            }
-        }
-    }
-
     @Test(arguments: CellTree.Kind.available) func bothSpeakAndServersLiveAsWithOne(kind: CellTree.Kind) async throws {
         try await CellTree.with(kind, supervisors: Self.names) { cell in
             let servers = [try await cell.boot(on: "host-1"), try await cell.boot(on: "host-2")]
@@ -40,9 +31,10 @@ struct ReplicaTests {
                 Set(cell.parent.heartbeats.compactMap(\.supervisor)) == Set(Self.names)
             }
             for id in servers {
-                guard case .accepted = try await cell.call(ActRequest(id: id, action: .stop)) else {
-                    Issue.record("refused")
-                    return
+                try await cell.answered("the stop is accepted") {
+                    guard case .accepted = try await cell.call(ActRequest(id: id, action: .stop), key: "stop \(id)")
+                    else { return false }
+                    return true
                 }
                 try await eventually("it is stopped") { cell.states(of: id).last == .stopped }
             }
@@ -57,10 +49,10 @@ struct ReplicaTests {
                 for path in Set(kind.leaves + kind.branches) { cell.end(victim, of: path) }
                 let other = makeInstance(host: "host-2")
                 // As the root and clients do: what was on its way through the one that ended is sent again.
-                try await answered("the build is accepted") {
+                try await cell.answered("the build is accepted") {
                     try await cell.call(BuildRequest(builds: [makeBuild(other)])).accepted == [other.id]
                 }
-                try await answered("the stop is accepted") {
+                try await cell.answered("the stop is accepted") {
                     guard case .accepted = try await cell.call(ActRequest(id: id, action: .stop), key: "stop") else {
                         return false
                     }
