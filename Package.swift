@@ -18,6 +18,7 @@ let certificates = Target.Dependency.product(name: "X509", package: "swift-certi
 let collections = Target.Dependency.product(name: "Collections", package: "swift-collections")
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let cryptoExtras = Target.Dependency.product(name: "CryptoExtras", package: "swift-crypto")
+let heap = Target.Dependency.product(name: "HeapModule", package: "swift-collections")
 let httpClient = Target.Dependency.product(name: "AsyncHTTPClient", package: "async-http-client")
 let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
 let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
@@ -201,6 +202,13 @@ let package = Package(
                 httpClient, lifecycle, logging, nioCore, nioHTTP1,
             ]),
 
+        module(
+            "SimulationKit",
+            [
+                "CellProtocol", "CloudModel", "ComputeAgent", "Conductor", "HypervisorDriver", "MessageBus",
+                "PlacementCore", "Primitives", "SagaEngine", "ServerLifecycle", "Supervisor", heap, lifecycle, logging,
+            ]),
+
         // Deploying
         module("Topology", ["CloudModel", "MessageBus", "Primitives", crypto, yams]),
         module(
@@ -316,6 +324,10 @@ let package = Package(
                 "Deployer", "Topology", "CloudModel", "MessageBus", "Primitives", systemPackage, asn1, certificates,
                 crypto,
             ]),
+        .executableTarget(
+            name: "cellwright-seeds", dependencies: ["SimulationKit", argumentParser], path: "Tests/Seeds",
+            swiftSettings: settings),
+        tests("SeedTests", ["TestSupport"]),
         tests("SimulationTests", ["Simulation", "CloudModel", "Primitives", "ServerLifecycle"]),
         tests("SagaEngineTests", ["SagaEngine", "Primitives"]),
         tests(

@@ -7,6 +7,33 @@ package protocol IDSource: Sendable {
 
 extension IDSource {
     package func next<Subject>(_: Subject.Type = Subject.self) -> Identifier<Subject> { Identifier(uuid()) }
+
+    /// Chance for one purpose: as random as the ids are, and as repeatable.
+    package func chance() -> SplitMix {
+        let (seed, fold) = withUnsafeBytes(of: uuid().uuid) { bytes in
+            (
+                bytes.loadUnaligned(fromByteOffset: 0, as: UInt64.self),
+                bytes.loadUnaligned(fromByteOffset: 8, as: UInt64.self)
+            )
+        }
+        // Some bits of an id are always the same; what they meet in the other half is not.
+        return SplitMix(seed: seed ^ fold)
+    }
+}
+
+/// Numbers that look random and are the same for the same seed. Quick; no secret may be made of them.
+package struct SplitMix: RandomNumberGenerator, Sendable {
+    private var state: UInt64
+
+    package init(seed: UInt64) { state = seed }
+
+    package mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var mixed = state
+        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
+        return mixed ^ (mixed >> 31)
+    }
 }
 
 /// Calendar time. Services never call `Date()` themselves. Durations are measured with a `Clock` instead.
