@@ -28,6 +28,7 @@ let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "sw
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let metrics = Target.Dependency.product(name: "Metrics", package: "swift-metrics")
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
+let nioEmbedded = Target.Dependency.product(name: "NIOEmbedded", package: "swift-nio")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
 let nioFileSystem = Target.Dependency.product(name: "_NIOFileSystem", package: "swift-nio")
 let nioExtras = Target.Dependency.product(name: "NIOExtras", package: "swift-nio-extras")
@@ -135,7 +136,7 @@ let package = Package(
             "HTTPKitTests",
             [
                 "HTTPKit", "CloudModel", "Primitives", hummingbird, hummingbirdTesting, httpTypes, lifecycle, logging,
-                nioCore,
+                nioCore, nioEmbedded,
             ]),
         module(
             "IdentityAPI",

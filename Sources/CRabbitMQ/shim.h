@@ -46,3 +46,16 @@ static inline long cw_milliseconds_since_data(int socket) {
   if (getsockopt(socket, IPPROTO_TCP, TCP_INFO, &info, &length) != 0) return -1;
   return (long)info.tcpi_last_data_recv;
 }
+
+// Of OpenSSL, which librabbitmq speaks TLS with.
+struct ssl_ctx_st;
+struct X509_VERIFY_PARAM_st;
+struct X509_VERIFY_PARAM_st *SSL_CTX_get0_param(struct ssl_ctx_st *context);
+int X509_VERIFY_PARAM_set1_ip_asc(struct X509_VERIFY_PARAM_st *parameters, const char *address);
+
+// The library compares a host with the DNS names of a certificate only. 1 when OpenSSL is to look for it among the
+// certificate's IP addresses instead; 0 when it is no IP address.
+static inline int cw_verify_address(amqp_socket_t *socket, const char *host) {
+  struct ssl_ctx_st *context = (struct ssl_ctx_st *)amqp_ssl_socket_get_context(socket);
+  return context != NULL && X509_VERIFY_PARAM_set1_ip_asc(SSL_CTX_get0_param(context), host) == 1;
+}

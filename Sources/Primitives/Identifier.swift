@@ -10,18 +10,37 @@ package struct Identifier<Subject>: Hashable, Sendable, Comparable, CustomString
 
     /// Reads UUID text, with or without dashes as Nova accepts it; `nil` for anything else.
     package init?(_ text: some StringProtocol) {
-        if let uuid = UUID(uuidString: String(text)) {
-            self.uuid = uuid
-            return
-        }
-        guard text.utf8.count == 32, text.utf8.allSatisfy({ UInt8(ascii: "-") != $0 }) else { return nil }
-        var dashed = ""
-        for (index, character) in text.enumerated() {
-            if [8, 12, 16, 20].contains(index) { dashed.append("-") }
-            dashed.append(character)
-        }
-        guard let uuid = UUID(uuidString: dashed) else { return nil }
+        var text = String(text)
+        guard let uuid = text.withUTF8(Self.read) else { return nil }
         self.uuid = uuid
+    }
+
+    private static func read(_ text: UnsafeBufferPointer<UInt8>) -> UUID? {
+        guard text.count == 36 || text.count == 32 else { return nil }
+        var uuid: uuid_t = (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+        let isRead = withUnsafeMutableBytes(of: &uuid) { bytes in
+            var digits = 0
+            for (position, byte) in text.enumerated() {
+                if text.count == 36, position == 8 || position == 13 || position == 18 || position == 23 {
+                    guard byte == UInt8(ascii: "-") else { return false }
+                    continue
+                }
+                guard let value = hexDigit(byte) else { return false }
+                bytes[digits / 2] = bytes[digits / 2] << 4 | value
+                digits += 1
+            }
+            return true
+        }
+        return isRead ? UUID(uuid: uuid) : nil
+    }
+
+    private static func hexDigit(_ byte: UInt8) -> UInt8? {
+        switch byte {
+        case UInt8(ascii: "0")...UInt8(ascii: "9"): byte - UInt8(ascii: "0")
+        case UInt8(ascii: "a")...UInt8(ascii: "f"): byte - UInt8(ascii: "a") + 10
+        case UInt8(ascii: "A")...UInt8(ascii: "F"): byte - UInt8(ascii: "A") + 10
+        default: nil
+        }
     }
 
     package var description: String {
@@ -46,7 +65,12 @@ package struct Identifier<Subject>: Hashable, Sendable, Comparable, CustomString
     /// The same without dashes, as identity's project and user ids are written.
     package var hex: String { description.filter { $0 != "-" } }
 
-    package static func < (left: Self, right: Self) -> Bool { left.description < right.description }
+    /// As their texts.
+    package static func < (left: Self, right: Self) -> Bool {
+        withUnsafeBytes(of: left.uuid.uuid) { left in
+            withUnsafeBytes(of: right.uuid.uuid) { right in left.lexicographicallyPrecedes(right) }
+        }
+    }
 }
 
 extension Identifier: Codable {

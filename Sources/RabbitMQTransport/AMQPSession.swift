@@ -51,7 +51,8 @@ final class AMQPSession {
         amqp_set_handshake_timeout(connection, &limit)
         amqp_set_rpc_timeout(connection, &limit)
         do throws(BusError) {
-            let transport = try Self.transport(configuration.transportSecurity, of: connection)
+            let transport = try Self.transport(
+                configuration.transportSecurity, to: configuration.host, of: connection)
             let status = amqp_socket_open_noblock(
                 transport, configuration.host, Int32(configuration.port), &limit)
             guard status == AMQP_STATUS_OK.rawValue else {
@@ -79,7 +80,7 @@ final class AMQPSession {
 
     /// The library's socket, plain or over TLS; goes with the connection.
     private static func transport(
-        _ security: RabbitMQConfiguration.TransportSecurity, of connection: amqp_connection_state_t
+        _ security: RabbitMQConfiguration.TransportSecurity, to host: String, of connection: amqp_connection_state_t
     ) throws(BusError) -> OpaquePointer {
         switch security {
         case .disabled:
@@ -88,7 +89,7 @@ final class AMQPSession {
         case .verified(let authority, let certificate):
             guard let socket = amqp_ssl_socket_new(connection) else { throw .disconnected("no memory for a socket") }
             amqp_ssl_socket_set_verify_peer(socket, 1)
-            amqp_ssl_socket_set_verify_hostname(socket, 1)
+            amqp_ssl_socket_set_verify_hostname(socket, cw_verify_address(socket, host) == 1 ? 0 : 1)
             guard amqp_ssl_socket_set_ssl_versions(socket, AMQP_TLSv1_2, AMQP_TLSvLATEST) == AMQP_STATUS_OK.rawValue
             else { throw .disconnected("the TLS library has no version 1.2 or later") }
             guard amqp_ssl_socket_set_cacert(socket, authority) == AMQP_STATUS_OK.rawValue else {

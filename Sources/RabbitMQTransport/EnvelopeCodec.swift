@@ -1,5 +1,6 @@
 package import FoundationEssentials
 package import MessageBus
+import Primitives
 
 /// How an envelope travels: its fields as JSON in the header `cw-envelope`, its body as the message's raw body.
 package enum EnvelopeCodec {
@@ -7,36 +8,35 @@ package enum EnvelopeCodec {
     /// The JSON must fit the frame that holds a message's properties.
     static let headLimitBytes = 64 * 1024
 
-    /// An envelope without its body. Deadlines are whole milliseconds since 1970.
-    private struct Head: Codable {
-        let version: Int
-        let messageID: UUID
-        let idempotencyKey: String
-        let requestID: String
-        let traceParent: String?
-        let deadline: Int64?
-        let sender: String
-        let caller: Caller?
-        let cell: String?
-        let kind: String
+    package static func encodeHead(of envelope: Envelope) throws(BusError) -> Data {
+        var writer = JSONWriter(capacity: 512)
+        writer.object { write(envelope, to: &$0) }
+        guard writer.bytes.count <= headLimitBytes else {
+            throw .malformed("envelope fields of \(writer.bytes.count) bytes, the limit is \(headLimitBytes)")
+        }
+        return Data(writer.bytes)
     }
 
-    package static func encodeHead(of envelope: Envelope) throws(BusError) -> Data {
-        let head = Head(
-            version: envelope.version, messageID: envelope.messageID, idempotencyKey: envelope.idempotencyKey,
-            requestID: envelope.requestID, traceParent: envelope.traceParent,
-            deadline: envelope.deadline.flatMap { Int64(exactly: ($0.timeIntervalSince1970 * 1000).rounded()) },
-            sender: envelope.sender, caller: envelope.caller, cell: envelope.cell, kind: envelope.kind)
-        let data: Data
-        do {
-            data = try JSONEncoder().encode(head)
-        } catch {
-            throw .malformed("an envelope that can't be encoded")
+    /// All but the body. What is nil is left out; a deadline is in whole milliseconds since 1970.
+    private static func write(_ envelope: Envelope, to head: inout JSONWriter) {
+        head.field("version", envelope.version)
+        head.field("messageID", envelope.messageID.uuidString)
+        head.field("idempotencyKey", envelope.idempotencyKey)
+        head.field("requestID", envelope.requestID)
+        if let traceParent = envelope.traceParent { head.field("traceParent", traceParent) }
+        if let deadline = envelope.deadline.flatMap({ Int(exactly: ($0.timeIntervalSince1970 * 1000).rounded()) }) {
+            head.field("deadline", deadline)
         }
-        guard data.count <= headLimitBytes else {
-            throw .malformed("envelope fields of \(data.count) bytes, the limit is \(headLimitBytes)")
+        head.field("sender", envelope.sender)
+        if let caller = envelope.caller {
+            head.object("caller") {
+                $0.field("userID", caller.userID)
+                $0.field("projectID", caller.projectID)
+                $0.field("roles", caller.roles)
+            }
         }
-        return data
+        if let cell = envelope.cell { head.field("cell", cell) }
+        head.field("kind", envelope.kind)
     }
 
     package static func decode(head data: Data?, body: Data) throws(BusError) -> Envelope {
@@ -44,18 +44,58 @@ package enum EnvelopeCodec {
         guard data.count <= headLimitBytes else {
             throw .malformed("envelope fields of \(data.count) bytes, the limit is \(headLimitBytes)")
         }
-        let head: Head
         do {
-            head = try JSONDecoder().decode(Head.self, from: data)
+            return try JSONReader.document(Array(data)) { reader throws(JSONSyntaxError) in
+                try envelope(&reader, body)
+            }
         } catch {
-            throw .malformed("the \(header) header is no envelope")
+            throw .malformed("the \(header) header is no envelope: \(error)")
         }
+    }
+
+    private static func envelope(_ reader: inout JSONReader, _ body: Data) throws(JSONSyntaxError) -> Envelope {
+        var version: Int?
+        var messageID: UUID?
+        var texts: [String: String] = [:]
+        var deadline: Int64?
+        var caller: Caller?
+        try reader.object { (key, reader) throws(JSONSyntaxError) in
+            switch key {
+            case "version": version = try reader.integer()
+            case "messageID": messageID = try reader.named { Identifier<Never>($0)?.uuid }
+            case "deadline":
+                deadline = try reader.optional { reader throws(JSONSyntaxError) in try reader.integer() }
+            case "caller": caller = try reader.optional(Self.caller)
+            case "idempotencyKey", "requestID", "sender", "kind", "traceParent", "cell":
+                texts[key] = try reader.optionalString()
+            default: try reader.skip()
+            }
+        }
+        guard let version, let messageID, let idempotencyKey = texts["idempotencyKey"],
+            let requestID = texts["requestID"], let sender = texts["sender"], let kind = texts["kind"]
+        else { throw reader.error("a field is missing") }
         var envelope = Envelope(
-            messageID: head.messageID, idempotencyKey: head.idempotencyKey, requestID: head.requestID,
-            traceParent: head.traceParent,
-            deadline: head.deadline.map { Date(timeIntervalSince1970: Double($0) / 1000) },
-            sender: head.sender, caller: head.caller, cell: head.cell, kind: head.kind, body: body)
-        envelope.version = head.version
+            messageID: messageID, idempotencyKey: idempotencyKey, requestID: requestID,
+            traceParent: texts["traceParent"],
+            deadline: deadline.map { Date(timeIntervalSince1970: Double($0) / 1000) }, sender: sender, caller: caller,
+            cell: texts["cell"], kind: kind, body: body)
+        envelope.version = version
         return envelope
+    }
+
+    private static func caller(_ reader: inout JSONReader) throws(JSONSyntaxError) -> Caller {
+        var userID: String?
+        var projectID: String?
+        var roles: [String]?
+        try reader.object { (key, reader) throws(JSONSyntaxError) in
+            switch key {
+            case "userID": userID = try reader.string()
+            case "projectID": projectID = try reader.string()
+            case "roles": roles = try reader.strings()
+            default: try reader.skip()
+            }
+        }
+        guard let userID, let projectID, let roles else { throw reader.error("a field of the caller is missing") }
+        return Caller(userID: userID, projectID: projectID, roles: roles)
     }
 }

@@ -53,6 +53,24 @@ import Testing
         #expect(try await bench.api.get("\(path)?x=1", as: .root, version: 102).status == 400)
     }
 
+    /// As Tempest does: all that is shown is set to something else, and shown so.
+    @Test("every limit that a version shows can be set", arguments: [1, 36, 50, 57])
+    func everyLimitIsSet(version: Int) async throws {
+        let bench = try await ComputeBench()
+        for (path, kind) in [
+            (bench.path("os-quota-class-sets/default"), "quota_class_set"),
+            (bench.path("os-quota-sets/\(Person.annsProject)"), "quota_set"),
+        ] {
+            var limits = try #require(try await bench.api.get(path, as: .root, version: version)[kind]?.object)
+            limits["id"] = nil
+            for (name, limit) in limits { limits[name] = .integer((limit.integer ?? 0) + 100) }
+            let set = try await bench.api.put(path, .object([kind: .object(limits)]), as: .root, version: version)
+            #expect(set[kind] == .object(limits))
+            limits["id"] = .string(kind == "quota_set" ? Person.annsProject.text : "default")
+            #expect(try await bench.api.get(path, as: .root, version: version)[kind] == .object(limits))
+        }
+    }
+
     @Test func theDefaultClassIsTheDefault() async throws {
         let bench = try await ComputeBench()
         let body: JSONValue = ["quota_class_set": ["instances": 1, "server_groups": 3]]

@@ -60,4 +60,15 @@ import Topology
         #expect(Journal.interrupted(entries + [entry("2", "c", .failed)]) == [])
         #expect(Journal.interrupted([]) == [])
     }
+
+    @Test func aPlaceIsCountedAmongAllOrAmongThoseOfOneMoment() throws {
+        for (faults, places) in [
+            (FaultPoints(at: 3) { throw Killed() }, [.begun, .begun, .done]),
+            (FaultPoints(at: 2, of: .done) { throw Killed() }, [.begun, .done, .noted, .begun, .done]),
+        ] as [(FaultPoints, [FaultPoints.Moment])] {
+            for place in places.dropLast() { try faults.pass(place) }
+            #expect(throws: Killed.self) { try faults.pass(try #require(places.last)) }
+            #expect(faults.passed == places.count)
+        }
+    }
 }

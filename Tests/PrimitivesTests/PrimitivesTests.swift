@@ -13,8 +13,15 @@ import Testing
 
     @Test(arguments: [
         "", "x", "8f2f8f5e-7a0c-4c5e-9a43", String(repeating: "-", count: 32), "8f2f8f5e7a0c4c5e9a430d6f0c1a2b3g",
+        "8f2f8f5e-7a0c-4c5e-9a43-0d6f0c1a2b3", "8f2f8f5e7-a0c-4c5e-9a43-0d6f0c1a2b3c",
+        " f2f8f5e-7a0c-4c5e-9a43-0d6f0c1a2b3c", "8f2f8f5e-7a0c-4c5e-9a43-0d6f0c1a2b3c\0",
     ])
     func refusesEverythingElse(text: String) { #expect(Identifier<Thing>(text) == nil) }
+
+    @Test func areInTheOrderOfTheirTexts() {
+        let ids = (0..<100).map { _ in SystemIDSource().next(Thing.self) }
+        #expect(ids.sorted().map(\.description) == ids.map(\.description).sorted())
+    }
 }
 
 @Suite struct SecretTests {

@@ -36,6 +36,15 @@ struct RabbitMQTLSTests {
         try await expectRefusal(configuration, saying: ["hostname"])
     }
 
+    @Test func aBrokerAtAnotherAddressIsRefused() async throws {
+        var configuration = try await secure()
+        let listener = try await TLSListener(
+            certificate: try TestAuthority.shared().file("elsewhere", addresses: ["127.0.0.2"]))
+        configuration.port = listener.port
+        try await expectRefusal(configuration, saying: ["certificate", "SSL", "peer"])
+        try await listener.close()
+    }
+
     @Test func anExpiredCertificateIsRefused() async throws {
         let authority = try TestAuthority.shared()
         let listener = try await TLSListener(

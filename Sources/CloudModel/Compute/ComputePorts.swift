@@ -67,6 +67,8 @@ package struct ComputeQuota: Codable, Sendable, Equatable {
     package var metadataItems: Int
     package var serverGroups: Int
     package var serverGroupMembers: Int
+    /// By Nova's names, what limits nothing any more and older clients still set and read; none for what is not there.
+    package var retired: [String: Int] = [:]
 
     package static let standard = ComputeQuota(
         instances: 10, cores: 20, memoryMiB: 51_200, keyPairs: 100, metadataItems: 128, serverGroups: 10,
@@ -123,16 +125,19 @@ package struct QuotaLimits: Codable, Sendable, Equatable {
     package var metadataItems: Int?
     package var serverGroups: Int?
     package var serverGroupMembers: Int?
+    package var retired: [String: Int]?
 
     package init() {}
 
     /// `base` with what is set here.
     package func over(_ base: ComputeQuota) -> ComputeQuota {
-        ComputeQuota(
+        var quota = ComputeQuota(
             instances: instances ?? base.instances, cores: cores ?? base.cores, memoryMiB: memoryMiB ?? base.memoryMiB,
             keyPairs: keyPairs ?? base.keyPairs, metadataItems: metadataItems ?? base.metadataItems,
             serverGroups: serverGroups ?? base.serverGroups,
             serverGroupMembers: serverGroupMembers ?? base.serverGroupMembers)
+        quota.retired = base.retired.merging(retired ?? [:]) { _, new in new }
+        return quota
     }
 }
 

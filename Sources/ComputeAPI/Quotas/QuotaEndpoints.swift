@@ -44,7 +44,8 @@ struct QuotaEndpoints: ComputeEndpoints {
         let user = Self.user(request)
         let quota = try await quotas.quota(of: project, for: user)
         let used = try await used(of: project, user)
-        var members = Self.members(quota, request, id: nil).reduce(into: [String: JSONValue]()) { result, member in
+        var members = Self.members(quota, Self.retired(request.version), id: nil).reduce(into: [String: JSONValue]()) {
+            result, member in
             result[member.key] = [
                 "limit": member.value, "in_use": JSONValue(used[member.key] ?? 0), "reserved": 0,
             ]
@@ -58,21 +59,21 @@ struct QuotaEndpoints: ComputeEndpoints {
         var body = try await request.body("quota_set")
         let project = ProjectID(request.id)
         let user = Self.user(request)
-        let limits = try Self.limits(&body)
+        let limits = try Self.limits(&body, Self.retired(request.version))
         let force = try body.looseBool("force") ?? false
         if let named = try body.string("tenant_id"), named != request.id {
             throw body.invalid("tenant_id", .string(named), "is not the project of the URL")
         }
-        // What other services limit, or nobody any more: taken and ignored.
-        for name in Self.retired(request.version) { _ = try Self.limit(&body, name) }
         try body.finish()
         if !force { try await check(limits, project, user) }
         try await quotas.set(limits, of: project, user: user)
         let quota = try await quotas.quota(of: project, for: user)
-        return .json(["quota_set": .object(Self.members(quota, request, id: nil))])
+        return .json(["quota_set": .object(Self.members(quota, Self.retired(request.version), id: nil))])
     }
 
-    private static func limits(_ body: inout JSONObjectReader) throws(APIFault) -> QuotaLimits {
+    private static func limits(
+        _ body: inout JSONObjectReader, _ retired: [String]
+    ) throws(APIFault) -> QuotaLimits {
         var limits = QuotaLimits()
         limits.instances = try limit(&body, "instances")
         limits.cores = try limit(&body, "cores")
@@ -81,6 +82,11 @@ struct QuotaEndpoints: ComputeEndpoints {
         limits.metadataItems = try limit(&body, "metadata_items")
         limits.serverGroups = try limit(&body, "server_groups")
         limits.serverGroupMembers = try limit(&body, "server_group_members")
+        for name in retired {
+            if let limit = try limit(&body, name) {
+                limits.retired = [name: limit].merging(limits.retired ?? [:]) { $1 }
+            }
+        }
         return limits
     }
 
@@ -122,9 +128,7 @@ struct QuotaEndpoints: ComputeEndpoints {
             throw APIFault.badRequest("quota_class_name has \(request.id.count) characters, not 1 to 255.")
         }
         var body = try await request.body("quota_class_set")
-        let limits = try Self.limits(&body)
-        let ignored = Self.retired(request.version) + (request.version < 50 ? Self.networkResources : [])
-        for name in ignored { _ = try Self.limit(&body, name) }
+        let limits = try Self.limits(&body, Self.retiredOfClasses(request.version))
         try body.finish()
         try await quotas.set(limits, ofClass: request.id)
         let quota = try await quotas.quotaClass(request.id)
@@ -151,37 +155,43 @@ struct QuotaEndpoints: ComputeEndpoints {
 
     private static let networkResources = ["floating_ips", "fixed_ips", "security_groups", "security_group_rules"]
 
+    private static let fileResources = [
+        "injected_files", "injected_file_content_bytes", "injected_file_path_bytes",
+    ]
+
+    /// What other services limit, or nobody any more.
     private static func retired(_ version: Int) -> [String] {
-        (version < 36 ? networkResources : [])
-            + (version < 57 ? ["injected_files", "injected_file_content_bytes", "injected_file_path_bytes"] : [])
+        (version < 36 ? networkResources : []) + (version < 57 ? fileResources : [])
+    }
+
+    /// Classes kept the network's limits longer than projects did.
+    private static func retiredOfClasses(_ version: Int) -> [String] {
+        (version < 50 ? networkResources : []) + (version < 57 ? fileResources : [])
     }
 
     private static func response(_ quota: ComputeQuota, _ request: ComputeRequest) -> Response {
-        .json(["quota_set": .object(members(quota, request, id: request.id))])
+        .json(["quota_set": .object(members(quota, retired(request.version), id: request.id))])
     }
 
-    /// Classes got server groups late and kept the network's limits longer than projects did.
+    /// Classes got server groups late.
     private static func classMembers(
         _ quota: ComputeQuota, _ request: ComputeRequest, id: String?
     ) -> [String: JSONValue] {
-        var members = members(quota, request, id: id)
+        var members = members(quota, retiredOfClasses(request.version), id: id)
         if request.version < 50 {
             for name in ["server_groups", "server_group_members"] { members[name] = nil }
-            for name in networkResources { members[name] = -1 }
         }
         return members
     }
 
-    private static func members(
-        _ quota: ComputeQuota, _ request: ComputeRequest, id: String?
-    ) -> [String: JSONValue] {
+    private static func members(_ quota: ComputeQuota, _ retired: [String], id: String?) -> [String: JSONValue] {
         var members: [String: JSONValue] = [
             "instances": JSONValue(quota.instances), "cores": JSONValue(quota.cores),
             "ram": JSONValue(quota.memoryMiB), "key_pairs": JSONValue(quota.keyPairs),
             "metadata_items": JSONValue(quota.metadataItems), "server_groups": JSONValue(quota.serverGroups),
             "server_group_members": JSONValue(quota.serverGroupMembers),
         ]
-        for name in retired(request.version) { members[name] = -1 }
+        for name in retired { members[name] = JSONValue(quota.retired[name] ?? -1) }
         if let id { members["id"] = .string(id) }
         return members
     }

@@ -77,7 +77,7 @@ package struct PlanExecutor: Sendable {
         _ action: PlanAction, _ perform: @Sendable (PlanAction) async throws -> Void
     ) async throws -> Ending {
         try note(action, .started)
-        try faults.pass()
+        try faults.pass(.begun)
         reporter.report(
             ProgressEvent(.begun, action.what, host: action.host?.text, cell: action.cell?.description))
         do {
@@ -87,12 +87,12 @@ package struct PlanExecutor: Sendable {
         } catch {
             let why = ErrorChain(error).description
             try note(action, .failed, why)
-            try faults.pass()
+            try faults.pass(.noted)
             return Ending(id: action.id, outcome: .failed(why), isUnreachable: Self.isUnreachable(error))
         }
-        try faults.pass()
+        try faults.pass(.done)
         try note(action, .succeeded)
-        try faults.pass()
+        try faults.pass(.noted)
         return Ending(id: action.id, outcome: .succeeded)
     }
 

@@ -20,6 +20,8 @@ package struct HTTPServerConfiguration: Sendable {
     package var idleTimeout: Duration = .seconds(75)
     /// Requests that still run this long after a stop was asked for are cancelled.
     package var drainLimit: Duration = .seconds(6)
+    /// How long a connection that has brought no request yet may still bring its first one after a stop was asked for.
+    package var firstRequestLimit: Duration = .seconds(2)
 
     package init(host: String, port: Int, publicURL: String? = nil, certificateFile: String? = nil) {
         self.host = host
@@ -55,7 +57,9 @@ package struct HTTPServer: Service {
     ) {
         let responder = APIResponder(
             configuration: configuration, services: services, operations: operations, ids: ids, clock: clock)
+        let grace = TimeAmount(configuration.firstRequestLimit)
         let channel = HTTP1Channel.Configuration(
+            additionalChannelHandlers: [FirstRequestGrace(limit: grace)],
             idleTimeout: TimeAmount(configuration.idleTimeout),
             httpDecoderConfiguration: .init(
                 maxHeaderFieldSize: Self.headerLimit, maxHeaderListSize: Self.headerLimit, maxHeaderFieldCount: 100))

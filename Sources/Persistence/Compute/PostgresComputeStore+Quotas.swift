@@ -35,7 +35,7 @@ extension PostgresComputeStore: ComputeQuotaStore {
             _ = try await pool.execute(
                 """
                 insert into api.quotas as q (project_id, quota) values (\(project.text), \(PostgresJSON(limits)))
-                on conflict (project_id) do update set quota = q.quota || excluded.quota
+                on conflict (project_id) do update set quota = \(raw: Self.merged("q.quota", "excluded.quota"))
                 """)
             return
         }
@@ -43,8 +43,14 @@ extension PostgresComputeStore: ComputeQuotaStore {
             """
             insert into api.user_quotas as q (project_id, user_id, limits)
             values (\(project.text), \(user.text), \(PostgresJSON(limits)))
-            on conflict (project_id, user_id) do update set limits = q.limits || excluded.limits
+            on conflict (project_id, user_id) do update set limits = \(raw: Self.merged("q.limits", "excluded.limits"))
             """)
+    }
+
+    /// What is set of `new` over `old`; the retired ones each by itself, too.
+    private static func merged(_ old: String, _ new: String) -> String {
+        let retired = "coalesce(\(old) -> 'retired', '{}') || coalesce(\(new) -> 'retired', '{}')"
+        return "\(old) || \(new) || jsonb_build_object('retired', \(retired))"
     }
 
     package func reset(_ project: ProjectID, user: UserID?) async throws {
@@ -71,7 +77,7 @@ extension PostgresComputeStore: ComputeQuotaStore {
         _ = try await pool.execute(
             """
             insert into api.quota_classes as q (name, limits) values (\(name), \(PostgresJSON(limits)))
-            on conflict (name) do update set limits = q.limits || excluded.limits
+            on conflict (name) do update set limits = \(raw: Self.merged("q.limits", "excluded.limits"))
             """)
     }
 }

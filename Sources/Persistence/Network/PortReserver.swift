@@ -74,14 +74,16 @@ struct PortReserver: Sendable {
 
     /// Removes ports that were made for servers and whose server is gone; those that a user gave to something else stay.
     static func releaseStrays(in transaction: PostgresTransaction) async throws -> Int {
-        let isServer = "p.device_id ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'"
-        let server = "(case when \(isServer) then p.device_id::uuid end)"
-        return try await transaction.execute(
+        try await transaction.execute(
             """
-            delete from network.ports p where p.is_owned_by_server and \(raw: isServer)
-                and \(raw: PostgresRootStore.isWhole) and \(raw: PostgresRootStore.isGone(server))
+            delete from network.ports p where p.is_owned_by_server and p.device_owner = \(Port.computeOwner)
+                and length(p.device_id) = \(serverIDLength) and \(raw: PostgresRootStore.isWhole)
+                and \(raw: PostgresRootStore.isGone("p.device_id", cast: "::text"))
             """)
     }
+
+    /// Characters of a UUID.
+    private static let serverIDLength = 36
 
     /// Existing ports become the server's.
     private func take(

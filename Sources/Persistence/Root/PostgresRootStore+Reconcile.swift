@@ -22,10 +22,11 @@ extension PostgresRootStore {
     static let isWhole = "not exists (select from directory.gaps)"
 
     /// There is no such server.
-    static func isGone(_ id: String) -> String {
+    /// - Parameter cast: what makes a server's id comparable with `id`.
+    static func isGone(_ id: String, cast: String = "") -> String {
         """
-        not exists (select from directory.instances s where s.id = \(id) and s.deleted_at is null)
-        and not exists (select from scheduler.build_requests b where b.instance_id = \(id))
+        not exists (select from directory.instances s where s.id\(cast) = \(id) and s.deleted_at is null)
+        and not exists (select from scheduler.build_requests b where b.instance_id\(cast) = \(id))
         """
     }
 

@@ -67,6 +67,18 @@ package enum ComputeQuotaContract {
             #expect(try await store.quotaClass("gold") == standard { ($0.cores, $0.instances) = (7, 8) })
             #expect(try await store.defaults() == .standard)
         },
+        Case(name: "what limits nothing any more is kept, each by itself") { store in
+            try await store.set(limits { $0.retired = ["a": 1, "b": 2] }, ofClass: "default")
+            try await store.set(limits { $0.retired = ["b": 3] }, ofClass: "default")
+            try await store.set(limits { $0.cores = 3 }, ofClass: "default")
+            for user in [nil, "u"] as [UserID?] {
+                try await store.set(limits { $0.retired = ["c": 4] }, of: "p", user: user)
+                try await store.set(limits { $0.retired = ["a": 5] }, of: "p", user: user)
+            }
+            #expect(try await store.defaults().retired == ["a": 1, "b": 3])
+            #expect(try await store.quota(of: "p").retired == ["a": 5, "b": 3, "c": 4])
+            #expect(try await store.quota(of: "p", user: "u")?.retired == ["a": 5, "b": 3, "c": 4])
+        },
         Case(name: "a reset takes one user's limits, or the project's with all its users'") { store in
             for user in [nil, "u", "v"] as [UserID?] {
                 try await store.set(limits { $0.cores = 1 }, of: "p", user: user)

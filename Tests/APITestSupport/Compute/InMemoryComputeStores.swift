@@ -155,6 +155,7 @@ package final class InMemoryComputeQuotaStore: ComputeQuotaStore {
         merged.metadataItems = limits.metadataItems ?? merged.metadataItems
         merged.serverGroups = limits.serverGroups ?? merged.serverGroups
         merged.serverGroupMembers = limits.serverGroupMembers ?? merged.serverGroupMembers
+        if let retired = limits.retired { merged.retired = (merged.retired ?? [:]).merging(retired) { $1 } }
         return merged
     }
 }
