@@ -24,7 +24,7 @@ final class Load: Sendable {
 
     let ready: DevReady
     private let session: CloudSession
-    private let order: JSONValue
+    private let order: [String: JSONValue]
     private struct State {
         var counts = Counts()
         var isStopped = false
@@ -40,24 +40,7 @@ final class Load: Sendable {
         self.ready = ready
         let session = try await CloudSession.open(CloudLogin(cloud: "cellwright-admin", file: ready.cloudsFile))
         self.session = session
-        try await session.compute.expect(
-            200, from: .put, "/os-quota-sets/\(session.projectID)",
-            ["quota_set": ["instances": 10_000, "cores": 10_000, "ram": 10_000_000]])
-        try await session.network.expect(
-            200, from: .put, "/quotas/\(session.projectID)", ["quota": ["port": 10_000]])
-        let image = try await TinyImage.create(in: session, name: "tiny-load")
-        guard
-            let flavor = try await session.compute.get("/flavors").list("flavors").first(where: {
-                $0["name"] == "m1.nano"
-            }),
-            let network = try await session.network.get("/networks").list("networks").first(where: {
-                $0["name"] == "demo-net"
-            })
-        else { throw HarnessFailure("no flavor m1.nano or no network demo-net") }
-        order = [
-            "flavorRef": .string(try flavor.text("id")), "imageRef": .string(image),
-            "networks": [["uuid": .string(try network.text("id"))]],
-        ]
+        order = try await TinyOrder.prepare(in: session, image: "tiny-load")
     }
 
     var counts: Counts { state.withLock { $0.counts } }
@@ -98,7 +81,7 @@ final class Load: Sendable {
             state.number += 1
             return state.number
         }
-        var server = order.object ?? [:]
+        var server = order
         server["name"] = .string("load-\(number)")
         if let zone { server["availability_zone"] = .string(zone) }
         let answer = try await session.compute.send(.post, "/servers", ["server": .object(server)])

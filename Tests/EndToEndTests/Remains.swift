@@ -35,7 +35,7 @@ enum Remains {
         return left
     }
 
-    private static func texts(
+    static func texts(
         _ cell: DevReady.Cell, in ready: DevReady, _ statement: Statement
     ) async throws -> [String] {
         let pool = try SharedCloud.database(of: cell, on: ready.database)

@@ -39,8 +39,8 @@ struct FaultInvariants: Sendable {
     /// What is wrong with the servers that are there: each has one guest and one claim, both on its host.
     func wrongs() async throws -> [String] {
         let root = try ready.root
-        var wrongs = try await texts(
-            root,
+        var wrongs = try await Remains.texts(
+            root, in: ready,
             """
             select 'claim of ' || i.id || ', which is on ' || i.host || ', is at ' || coalesce(c.hosts::text, 'no host')
             from directory.instances i left join lateral (
@@ -55,8 +55,8 @@ struct FaultInvariants: Sendable {
                 from directory.instances
                 where deleted_at is null and (vm_state = 'building' or task_state is not null)
             """)
-        let homes = try await texts(
-            root,
+        let homes = try await Remains.texts(
+            root, in: ready,
             """
             select host || ' ' || id from directory.instances
             where deleted_at is null and vm_state in ('active', 'stopped')
@@ -71,9 +71,9 @@ struct FaultInvariants: Sendable {
 
     /// What is left of anything when every server was deleted.
     func remains() async throws -> [String] {
-        var left = try await texts(try ready.root, Self.rootQuery)
+        var left = try await Remains.texts(try ready.root, in: ready, Self.rootQuery)
         for cell in ready.leaves {
-            left += try await texts(cell, Self.leafQuery).map { "\(cell.path): \($0)" }
+            left += try await Remains.texts(cell, in: ready, Self.leafQuery).map { "\(cell.path): \($0)" }
         }
         left += try guests().sorted().map { "guest: \($0)" }
         for (queue, messages) in try await queues() where messages > 0 {
@@ -94,18 +94,6 @@ struct FaultInvariants: Sendable {
                 queue["messages"]?.integer.map(Int.init) ?? 0
         }
         return queues
-    }
-
-    private func texts(_ cell: DevReady.Cell, _ statement: Statement) async throws -> [String] {
-        let pool = try SharedCloud.database(of: cell, on: ready.database)
-        do {
-            let rows: [String] = try await pool.query(statement).column()
-            await pool.close()
-            return rows
-        } catch {
-            await pool.close()
-            throw error
-        }
     }
 
     private static let rootQuery: Statement = """

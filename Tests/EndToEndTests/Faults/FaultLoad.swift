@@ -34,24 +34,7 @@ final class FaultLoad: Sendable {
         self.ready = ready
         self.seed = seed
         session = try await CloudSession.open(CloudLogin(cloud: "cellwright-admin", file: ready.cloudsFile))
-        try await session.compute.expect(
-            200, from: .put, "/os-quota-sets/\(session.projectID)",
-            ["quota_set": ["instances": 10_000, "cores": 10_000, "ram": 10_000_000]])
-        try await session.network.expect(
-            200, from: .put, "/quotas/\(session.projectID)", ["quota": ["port": 10_000]])
-        let image = try await TinyImage.create(in: session, name: "tiny-faults")
-        guard
-            let flavor = try await session.compute.get("/flavors").list("flavors").first(where: {
-                $0["name"] == "m1.nano"
-            }),
-            let network = try await session.network.get("/networks").list("networks").first(where: {
-                $0["name"] == "demo-net"
-            })
-        else { throw HarnessFailure("no flavor m1.nano or no network demo-net") }
-        order = [
-            "flavorRef": .string(try flavor.text("id")), "imageRef": .string(image),
-            "networks": [["uuid": .string(try network.text("id"))]],
-        ]
+        order = try await TinyOrder.prepare(in: session, image: "tiny-faults")
         // Records of cells that are down are partial from 2.69 on, and left out before.
         compute = APIClient(
             url: session.compute.url,
