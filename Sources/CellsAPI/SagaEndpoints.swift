@@ -215,7 +215,7 @@ struct SagaEndpoints: Sendable {
 /// A place in a list of sagas: microseconds since 1970 and an id.
 enum SagaMarker {
     static func text(_ position: SagaFilter.Position) -> String {
-        "\(Int64((position.createdAt.timeIntervalSince1970 * 1_000_000).rounded()))_\(position.id)"
+        "\(position.createdAt.microseconds)_\(position.id)"
     }
 
     static func position(_ text: String) -> SagaFilter.Position? {
@@ -223,7 +223,7 @@ enum SagaMarker {
         guard parts.count == 2, let microseconds = Int64(parts[0]), let id = SagaID(String(parts[1])) else {
             return nil
         }
-        return .init(createdAt: Date(timeIntervalSince1970: Double(microseconds) / 1_000_000), id: id)
+        return .init(createdAt: Date(microseconds: microseconds), id: id)
     }
 }
 

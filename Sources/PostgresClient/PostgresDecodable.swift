@@ -135,10 +135,7 @@ extension Date: PostgresDecodable {
         let microseconds = try cell.integer(Int64.self)
         if microseconds == .max { return .distantFuture }
         if microseconds == .min { return .distantPast }
-        // Whole seconds apart, so that no microsecond is lost to rounding.
-        let (seconds, rest) = microseconds.quotientAndRemainder(dividingBy: 1_000_000)
-        return Date(
-            timeIntervalSinceReferenceDate: Double(seconds) - secondsBetweenEpochs + Double(rest) / 1_000_000)
+        return Date(microseconds: microseconds + microsecondsToPostgresEpoch)
     }
 }
 

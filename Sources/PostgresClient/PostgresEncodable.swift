@@ -73,19 +73,16 @@ extension Identifier: PostgresEncodable {
 
 /// timestamptz, to the microsecond; the distant past and future are PostgreSQL's infinities.
 extension Date: PostgresEncodable {
-    /// Seconds from PostgreSQL's epoch (2000-01-01) to Foundation's (2001-01-01).
-    static let secondsBetweenEpochs = 366.0 * 86400
+    /// From 1970 to the day that PostgreSQL counts from, 2000-01-01.
+    static let microsecondsToPostgresEpoch: Int64 = 946_684_800_000_000
 
     package static var postgresType: PostgresType { .timestamptz }
 
     package func encode(into bytes: inout [UInt8]) throws(PostgresError) {
         if self == .distantFuture { return bytes.append(bigEndian: Int64.max) }
         if self == .distantPast { return bytes.append(bigEndian: Int64.min) }
-        let microseconds = ((timeIntervalSinceReferenceDate + Self.secondsBetweenEpochs) * 1_000_000).rounded()
-        guard let value = Int64(exactly: microseconds), value != .max, value != .min else {
-            throw .encoding("date out of range")
-        }
-        bytes.append(bigEndian: value)
+        guard abs(timeIntervalSinceReferenceDate) < 8e12 else { throw .encoding("date out of range") }
+        bytes.append(bigEndian: microseconds - Self.microsecondsToPostgresEpoch)
     }
 }
 

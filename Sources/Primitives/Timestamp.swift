@@ -1,5 +1,24 @@
 package import FoundationEssentials
 
+extension Date {
+    /// From 1970-01-01 to the day that Foundation counts from, 2001-01-01.
+    private static let microsecondsToReferenceDate: Int64 = 978_307_200_000_000
+
+    /// Microseconds since 1970, the precision of PostgreSQL and of everything that is kept or sent as a number. One and the
+    /// same time has one number however often it is written and read: it comes from what Foundation keeps, without the
+    /// rounding that a change of epoch brings.
+    package var microseconds: Int64 {
+        let sinceReference = (timeIntervalSinceReferenceDate * 1_000_000).rounded()
+        return Int64(min(max(sinceReference, -9e18), 9e18)) + Self.microsecondsToReferenceDate
+    }
+
+    /// - Parameter microseconds: since 1970.
+    package init(microseconds: Int64) {
+        let (sinceReference, isOverflow) = microseconds.subtractingReportingOverflow(Self.microsecondsToReferenceDate)
+        self.init(timeIntervalSinceReferenceDate: Double(isOverflow ? .min : sinceReference) / 1_000_000)
+    }
+}
+
 /// Times as OpenStack writes and reads them, in UTC. By hand: a formatter costs twenty times as much, and a list shows
 /// hundreds of times.
 package enum Timestamp {
@@ -20,26 +39,27 @@ package enum Timestamp {
             let day = reader.number(2), (1...12).contains(month), (1...days(inMonth: month, year: year)).contains(day)
         else { return nil }
         let midnight = daysSinceEpoch(year: year, month: month, day: day) * 86_400
-        if reader.isAtEnd { return Date(timeIntervalSince1970: Double(midnight)) }
+        if reader.isAtEnd { return Date(microseconds: Int64(midnight) * 1_000_000) }
         guard reader.take("T") || reader.take(" "), let hour = reader.number(2), hour < 24, reader.take(":"),
             let minute = reader.number(2), minute < 60
         else { return nil }
         var second = 0
-        var fraction = 0.0
+        var fraction = 0
         if reader.take(":") {
             guard let number = reader.number(2), number <= 60 else { return nil }
             second = number
             if reader.take(".") || reader.take(",") {
-                guard let number = reader.fraction() else { return nil }
+                guard let number = reader.microseconds() else { return nil }
                 fraction = number
             }
         }
         guard let offset = reader.zone() else { return nil }
-        return Date(timeIntervalSince1970: Double(midnight + hour * 3600 + minute * 60 + second - offset) + fraction)
+        let seconds = midnight + hour * 3600 + minute * 60 + second - offset
+        return Date(microseconds: Int64(seconds * 1_000_000 + fraction))
     }
 
     private static func text(_ date: Date, hasFraction: Bool, suffix: String) -> String {
-        let total = Int((date.timeIntervalSince1970 * 1_000_000).rounded())
+        let total = Int(date.microseconds)
         let (day, inDay) = flooredDivision(total, 86_400_000_000)
         let (year, month, dayOfMonth) = civil(day)
         let second = inDay / 1_000_000
@@ -132,13 +152,14 @@ private struct TimestampReader {
         return value
     }
 
-    mutating func fraction() -> Double? {
-        var value = 0.0
-        var scale = 0.1
+    /// A fraction of a second of one digit or more; what is finer is left out.
+    mutating func microseconds() -> Int? {
+        var value = 0
+        var unit = 100_000
         let start = index
         while let digit = number(1) {
-            value += Double(digit) * scale
-            scale /= 10
+            value += digit * unit
+            unit /= 10
         }
         return index > start ? value : nil
     }

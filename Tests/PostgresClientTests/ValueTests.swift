@@ -72,6 +72,21 @@ struct ValueTests {
         }
     }
 
+    /// Else what began together is told as one after the other.
+    @Test func `a date is the same microsecond as a number, and comes back as one`() async throws {
+        try await withPool { pool async throws in
+            for step in 0..<400 {
+                let date = Date(timeIntervalSinceReferenceDate: 817_000_000 + Double(step) * 0.4999997)
+                let row = try #require(
+                    try await pool.query(
+                        "select \(date) as d, (extract(epoch from \(date)) * 1000000)::bigint as n"
+                    ).first)
+                #expect(try row.get("n", as: Int64.self) == date.microseconds)
+                #expect(try row.get("d", as: Date.self) == Date(microseconds: date.microseconds))
+            }
+        }
+    }
+
     @Test func `documents go into jsonb and come back`() async throws {
         try await withPool { pool async throws in
             let document = Document(name: "é\"\\", sizes: [1, 2], note: nil)

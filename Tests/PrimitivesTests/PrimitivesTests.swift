@@ -1,3 +1,4 @@
+import FoundationEssentials
 import Primitives
 import Testing
 
@@ -117,4 +118,24 @@ import Testing
     private struct Inner: Error, CustomStringConvertible { let description = "no disk" }
 
     @Test func printsEveryCauseOnce() { #expect("\(ErrorChain(Outer(cause: Inner())))" == "could not boot: no disk") }
+}
+
+@Suite struct MicrosecondsTests {
+    /// Times whose last places fall where a change of epoch would round them another way.
+    static let times = (0..<2_000).map { Date(timeIntervalSinceReferenceDate: 817_000_000 + Double($0) * 0.4999997) }
+
+    @Test(arguments: [times]) func oneTimeHasOneNumberHoweverOftenItIsWrittenAndRead(times: [Date]) throws {
+        for time in times {
+            let read = Date(microseconds: time.microseconds)
+            #expect(read.microseconds == time.microseconds && abs(read.timeIntervalSince(time)) < 0.000_001)
+            #expect(Timestamp.parse(Timestamp.microseconds(time)) == read)
+        }
+    }
+
+    @Test func theyCountFrom1970() throws {
+        #expect(Date(timeIntervalSince1970: 0).microseconds == 0)
+        #expect(Date(microseconds: -1_500_000) == Date(timeIntervalSince1970: -1.5))
+        #expect(Timestamp.parse("2026-11-22T10:20:30.0000019Z")?.microseconds == 1_795_342_830_000_001)
+        #expect(Date(microseconds: .min) < Date(microseconds: .max) && Date.distantFuture.microseconds > 0)
+    }
 }

@@ -1,6 +1,7 @@
 import CloudModel
 import FoundationEssentials
 import HTTPKit
+import Primitives
 import Synchronization
 
 /// All live revocations in memory, so that judging a token asks nobody.

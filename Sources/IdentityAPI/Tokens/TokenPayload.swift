@@ -1,6 +1,7 @@
 import CloudModel
 import FoundationEssentials
 import HTTPKit
+import Primitives
 
 /// What a token says. Everything that a service needs stands in it, so that nobody has to be asked.
 struct TokenPayload: Sendable, Equatable {
@@ -30,13 +31,6 @@ struct TokenPayload: Sendable, Equatable {
         context.isRestricted = credential?.isRestricted ?? false
         return context
     }
-}
-
-extension Date {
-    /// Whole microseconds since 1970, by which tokens and revocations are compared.
-    var microseconds: Int64 { Int64((timeIntervalSince1970 * 1_000_000).rounded()) }
-
-    init(microseconds: Int64) { self.init(timeIntervalSince1970: Double(microseconds) / 1_000_000) }
 }
 
 // The binary form: fields in order, texts as length and bytes, ids of 32 hexadecimal digits as 16 bytes. A change needs a

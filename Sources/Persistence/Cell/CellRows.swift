@@ -149,13 +149,3 @@ enum CellRows {
         String(decoding: try JSONEncoder().encode(value), as: UTF8.self)
     }
 }
-
-extension Date {
-    /// Microseconds since 1970, PostgreSQL's precision.
-    init(microseconds: Int64) {
-        let (seconds, rest) = microseconds.quotientAndRemainder(dividingBy: 1_000_000)
-        self.init(timeIntervalSince1970: Double(seconds) + Double(rest) / 1_000_000)
-    }
-
-    var microseconds: Int64 { Int64((timeIntervalSince1970 * 1_000_000).rounded()) }
-}

@@ -2,6 +2,7 @@ import CellProtocol
 package import CloudModel
 package import FoundationEssentials
 import PostgresClient
+import Primitives
 package import ServerLifecycle
 
 extension PostgresCellStore {

@@ -2,6 +2,7 @@ import CellProtocol
 import CloudModel
 import FoundationEssentials
 import PostgresClient
+import Primitives
 package import ServerLifecycle
 
 extension PostgresCellStore {

@@ -2,6 +2,7 @@ package import CellProtocol
 package import CloudModel
 package import FoundationEssentials
 package import PostgresClient
+import Primitives
 package import ServerLifecycle
 
 /// What the databases of the root and of a branch have in common: `directory.cells`, `.hosts`, `.instances`, `.gaps`, and
