@@ -45,6 +45,21 @@ package struct Deployment: Sendable {
         }
     }
 
+    /// Looks at everything for a plan that is to be saved: the secrets and certificates that it needs are made now, since the
+    /// plan rests on which they are. Changes nothing on the hosts.
+    /// - Throws: ``ExclusiveLock/Held`` when another run is at work.
+    package func surveyToSave() async throws -> Survey {
+        try FileSystem.makeFolder(settings.stateFolder)
+        let lock = try ExclusiveLock(path: settings.lockPath, command: "cellwright plan", now: wallClock.now())
+        return try await surveyToSave(lock)
+    }
+
+    private func surveyToSave(_ lock: borrowing ExclusiveLock) async throws -> Survey {
+        try await withHosts { hosts -> Survey in
+            try await survey(hosts, inputs: try await inputs(creating: true))
+        }
+    }
+
     // MARK: Parts that other operations share
 
     func execute(

@@ -38,7 +38,14 @@ struct PlanCommand: AsyncParsableCommand {
         if isUnmade, !common.isJSON {
             Console.error("The lab is not up (cellwright lab up): this is what a new one needs.")
         }
-        let survey = isUnmade ? try Self.unmade(topology) : try await session.deployment.survey()
+        let survey: Deployment.Survey
+        if isUnmade {
+            survey = try Self.unmade(topology)
+        } else if out != nil {
+            survey = try await session.deployment.surveyToSave()
+        } else {
+            survey = try await session.deployment.survey()
+        }
         let plan = survey.plan
         if common.isJSON {
             try Console.out(json: PlanDocument(plan, cloud: topology.name))
