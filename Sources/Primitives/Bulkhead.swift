@@ -9,23 +9,26 @@ package final class Bulkhead: Sendable {
         package var description: String { "\(name): too much work in flight" }
     }
 
+    private typealias Outcome = Result<Void, any Error>
+
     private struct State {
-        var running = 0
-        var nextTicket = 0
-        var queue: [(ticket: Int, continuation: CheckedContinuation<Void, any Error>)] = []
-        var cancelled: Set<Int> = []
+        var places: BulkheadPlaces
+        var waiters: [Int: CheckedContinuation<Void, any Error>] = [:]
+        /// What became of tickets before they began to wait.
+        var early: [Int: Outcome] = [:]
     }
 
     package let name: String
     package let limit: Int
     package let waiting: Int
-    private let state = Mutex(State())
+    private let state: Mutex<State>
 
     package init(name: String, limit: Int, waiting: Int) {
         precondition(limit > 0 && waiting >= 0, "a bulkhead needs limit > 0 and waiting >= 0")
         self.name = name
         self.limit = limit
         self.waiting = waiting
+        state = Mutex(State(places: BulkheadPlaces(limit: limit, waiting: waiting)))
     }
 
     /// Runs `body` once a place is free. Throws ``Full`` when the queue is full, `CancellationError` when cancelled in it.
@@ -36,50 +39,40 @@ package final class Bulkhead: Sendable {
     }
 
     private func enter() async throws {
-        let ticket: Int? = try state.withLock { state in
-            if state.running < limit {
-                state.running += 1
-                return nil
-            }
-            guard state.queue.count < waiting else { throw Full(name: name) }
-            state.nextTicket += 1
-            return state.nextTicket
+        switch state.withLock({ $0.places.arrive() }) {
+        case .runs: return
+        case .isTurnedAway: throw Full(name: name)
+        case .waits(let ticket): try await wait(ticket)
         }
-        guard let ticket else { return }
+    }
+
+    private func wait(_ ticket: Int) async throws {
         try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { continuation in
-                let outcome: Result<Void, any Error>? = state.withLock { state in
-                    if state.cancelled.remove(ticket) != nil { return .failure(CancellationError()) }
-                    if state.running < limit {
-                        state.running += 1
-                        return .success(())
-                    }
-                    state.queue.append((ticket, continuation))
+                let early = state.withLock { state -> Outcome? in
+                    if let early = state.early.removeValue(forKey: ticket) { return early }
+                    state.waiters[ticket] = continuation
                     return nil
                 }
-                if let outcome { continuation.resume(with: outcome) }
+                if let early { continuation.resume(with: early) }
             }
         } onCancel: {
-            let continuation = state.withLock { state in
-                guard let index = state.queue.firstIndex(where: { $0.ticket == ticket }) else {
-                    state.cancelled.insert(ticket)
-                    return CheckedContinuation<Void, any Error>?.none
-                }
-                return state.queue.remove(at: index).continuation
-            }
-            continuation?.resume(throwing: CancellationError())
+            let hasGivenUp = state.withLock { $0.places.giveUp(ticket) }
+            if hasGivenUp { settle(ticket, .failure(CancellationError())) }
         }
-        state.withLock { _ = $0.cancelled.remove(ticket) }
+    }
+
+    /// Called once for each ticket: by whoever takes it out of the queue.
+    private func settle(_ ticket: Int, _ outcome: Outcome) {
+        let waiter = state.withLock { state in
+            let waiter = state.waiters.removeValue(forKey: ticket)
+            if waiter == nil { state.early[ticket] = outcome }
+            return waiter
+        }
+        waiter?.resume(with: outcome)
     }
 
     private func leave() {
-        let next = state.withLock { state in
-            guard !state.queue.isEmpty else {
-                state.running -= 1
-                return CheckedContinuation<Void, any Error>?.none
-            }
-            return state.queue.removeFirst().continuation
-        }
-        next?.resume()
+        if let next = state.withLock({ $0.places.leave() }) { settle(next, .success(())) }
     }
 }

@@ -7,7 +7,7 @@ import Synchronization
 import TestSupport
 import Testing
 
-@Suite struct ChildRouterTests {
+@Suite(.timeLimit(.minutes(2))) struct ChildRouterTests {
     /// A connection on which every call ends in the same way.
     private struct FailingBus: MessageBus {
         let error: BusError
@@ -121,16 +121,16 @@ import Testing
         let parts = Parts()
         await parts.map(.up)
         parts.bus.mood.withLock { $0 = .hangs }
-        await withTaskGroup(of: CellError?.self) { group in
+        try await withThrowingTaskGroup(of: CellError?.self) { group in
             for _ in 0..<10 {
                 group.addTask {
                     do throws(CellError) { try await parts.ask() } catch { return error }
                     return nil
                 }
             }
-            while parts.calls < 10 { await Task.yield() }
+            try await eventually("all have called") { parts.calls == 10 }
             await parts.map(.down)
-            for await error in group { #expect(error == .timedOut(testCell)) }
+            for try await error in group { #expect(error == .timedOut(testCell)) }
         }
         await #expect(throws: CellError.unreachable(testCell)) { try await parts.ask() }
         #expect(parts.calls == 10, "it was not called again")
@@ -163,19 +163,20 @@ import Testing
         let parts = Parts()
         await parts.map(.slow)
         parts.bus.mood.withLock { $0 = .hangs }
-        try await withThrowingTaskGroup(of: CellError?.self) { group in
-            let most = 2 * ChildRouter.callLimit
-            for _ in 0..<most + 5 {
+        let turnedAway = Counter()
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for _ in 0..<2 * ChildRouter.callLimit + 5 {
                 group.addTask {
-                    do throws(CellError) { try await parts.ask() } catch { return error }
-                    return nil
+                    do throws(CellError) { try await parts.ask() } catch {
+                        if error == .overloaded(testCell) { turnedAway.add() }
+                    }
                 }
             }
-            for _ in 0..<5 { #expect(try await group.next() == .overloaded(testCell)) }
-            // Who was turned away knows it before the last of the others has called.
-            try await eventually("as many as may have called") { parts.calls >= ChildRouter.callLimit }
-            #expect(parts.calls == ChildRouter.callLimit)
+            // Nobody else ends before they are cancelled.
+            try await eventually("those are turned away for whom there is no place") { turnedAway.value == 5 }
+            try await eventually("as many as may have called") { parts.calls == ChildRouter.callLimit }
             group.cancelAll()
         }
+        #expect(turnedAway.value == 5)
     }
 }

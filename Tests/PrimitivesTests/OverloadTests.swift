@@ -1,6 +1,30 @@
 import FoundationEssentials
-import Primitives
 import Testing
+
+@testable import Primitives
+
+@Suite struct BulkheadPlacesTests {
+    @Test("of many who come before anybody has begun to wait, no more wait than may") func bound() {
+        var places = BulkheadPlaces(limit: 1, waiting: 2)
+        let arrivals = (0..<4).map { _ in places.arrive() }
+        #expect(arrivals == [.runs, .waits(ticket: 1), .waits(ticket: 2), .isTurnedAway])
+        let next = places.leave()
+        #expect(next == 1)
+        let later = (0..<2).map { _ in places.arrive() }
+        #expect(later == [.waits(ticket: 3), .isTurnedAway])
+    }
+
+    @Test func aTicketIsGivenUpOrGetsItsPlaceAndNotBoth() {
+        var places = BulkheadPlaces(limit: 1, waiting: 3)
+        for _ in 0..<4 { _ = places.arrive() }
+        let givenUp = [2, 2].map { places.giveUp($0) }
+        #expect(givenUp == [true, false])
+        let next = [places.leave(), places.leave(), places.leave()]
+        #expect(next == [1, 3, nil] && places.running == 0)
+        let late = places.giveUp(1)
+        #expect(!late, "it runs")
+    }
+}
 
 @Suite struct CircuitBreakerTests {
     private static let start = Date(timeIntervalSince1970: 1_790_000_000)

@@ -50,7 +50,7 @@ import Testing
     }
 }
 
-@Suite struct BulkheadTests {
+@Suite(.timeLimit(.minutes(1))) struct BulkheadTests {
     @Test func refusesAtOnceWhenItsQueueIsFull() async throws {
         let bulkhead = Bulkhead(name: "test", limit: 1, waiting: 0)
         try await bulkhead.run {
@@ -75,6 +75,27 @@ import Testing
             try await group.waitForAll()
         }
         #expect(await peak.highest <= 3)
+    }
+
+    @Test func waitingEndsWithCancellationAndTheNextGetsThePlace() async throws {
+        let bulkhead = Bulkhead(name: "test", limit: 1, waiting: 1)
+        try await bulkhead.run {
+            await withTaskGroup(of: Bool.self) { group in
+                group.addTask { await Self.isCancelled(bulkhead) }
+                group.cancelAll()
+                #expect(await group.next() == true)
+            }
+        }
+        try await bulkhead.run {}
+    }
+
+    private static func isCancelled(_ bulkhead: Bulkhead) async -> Bool {
+        do {
+            try await bulkhead.run {}
+            return false
+        } catch {
+            return error is CancellationError
+        }
     }
 
     private actor Peak {
