@@ -5,7 +5,9 @@ import Testing
 import TestSupport
 
 /// The manual's list of commands is what the commands say of themselves. `UPDATE_GOLDEN=1` writes it anew.
-@Suite(.enabled(if: access("\(TestCloud.binaries)/cellwright", X_OK) == 0, "cellwright is not built"))
+@Suite(
+    .enabled(if: access("\(TestCloud.binaries)/cellwright", X_OK) == 0, "cellwright is not built"),
+    .timeLimit(.minutes(10)))
 struct CommandsArticleTests {
     private struct Help: Decodable {
         struct Name: Decodable {

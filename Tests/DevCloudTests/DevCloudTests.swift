@@ -4,7 +4,9 @@ import TestSupport
 import Testing
 
 /// `cellwright dev` with the real services, PostgreSQL and RabbitMQ.
-@Suite("Development cloud", .serialized, .enabled(if: TestCloud.missing == nil, "\(TestCloud.missing ?? "")"))
+@Suite(
+    "Development cloud", .serialized, .enabled(if: TestCloud.missing == nil, "\(TestCloud.missing ?? "")"),
+    .timeLimit(.minutes(10)))
 struct DevCloudTests {
     private static let clock = ContinuousClock()
 

@@ -10,7 +10,7 @@ import Testing
 /// A cell that is ill in every way costs nobody else anything, and its own users get answers at once.
 ///
 /// A cloud of its own: each leaf has its own PostgreSQL and RabbitMQ, so that one can be frozen. Times are printed, never judged here.
-@Suite(.serialized, .enabled(if: TestCloud.missing == nil, "\(TestCloud.missing ?? "")"))
+@Suite(.serialized, .enabled(if: TestCloud.missing == nil, "\(TestCloud.missing ?? "")"), .timeLimit(.minutes(15)))
 struct DownCellTests {
     private static let limit = Duration.seconds(60)
 

@@ -11,7 +11,7 @@ import Testing
 /// clients do. No operation fails.
 ///
 /// A cloud of its own.
-@Suite(.serialized, .enabled(if: TestCloud.missing == nil, "\(TestCloud.missing ?? "")"))
+@Suite(.serialized, .enabled(if: TestCloud.missing == nil, "\(TestCloud.missing ?? "")"), .timeLimit(.minutes(15)))
 struct ReplicasTests {
     private static let limit = Duration.seconds(90)
     private static let workers = 3

@@ -10,7 +10,7 @@ import Testing
 
 /// PostgreSQL and RabbitMQ die and freeze under load, and a conductor freezes: whatever was accepted ends as it was asked
 /// for. A cloud of its own, because others' servers are not to fall with these.
-@Suite(.serialized, .enabled(if: TestCloud.missing == nil, "\(TestCloud.missing ?? "")"))
+@Suite(.serialized, .enabled(if: TestCloud.missing == nil, "\(TestCloud.missing ?? "")"), .timeLimit(.minutes(15)))
 struct ServerFaultTests {
     private static let limit = Duration.seconds(180)
     /// Longer than every lease and heartbeat.

@@ -10,7 +10,7 @@ import Testing
 /// A tree of depth four: the root, two regions, two zones each, two leaf cells each. Users notice nothing of it.
 ///
 /// A cloud of its own, with one simulated host a leaf.
-@Suite(.serialized, .enabled(if: TestCloud.missing == nil, "\(TestCloud.missing ?? "")"))
+@Suite(.serialized, .enabled(if: TestCloud.missing == nil, "\(TestCloud.missing ?? "")"), .timeLimit(.minutes(15)))
 struct TreeTests {
     private static let limit = Duration.seconds(60)
     private static let topology = URL(filePath: TestCloud.topology).deletingLastPathComponent()

@@ -9,7 +9,7 @@ import Testing
 @testable import ServerLifecycle
 
 /// What was asked of a server, told from the logs of its sagas.
-@Suite struct ActionStoryTests {
+@Suite(.timeLimit(.minutes(3))) struct ActionStoryTests {
     @Test(arguments: StoreKind.available) func aStopTellsWhoAskedAndEveryAttempt(kind: StoreKind) async throws {
         try await LeafCell.with(kind) { leaf in
             let id = try await leaf.boot()

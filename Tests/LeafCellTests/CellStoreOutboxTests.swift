@@ -6,7 +6,7 @@ import ServerLifecycle
 import Testing
 
 /// The contract of ``CellStore``'s hosts, events and duties.
-@Suite(.serialized) struct CellStoreOutboxTests {
+@Suite(.serialized, .timeLimit(.minutes(3))) struct CellStoreOutboxTests {
     private func emit(_ names: [HostName], _ store: any CellStore) async throws {
         let sightings = names.map { makeSighting($0, provider: ids.next(), inventory: makeInventory()) }
         _ = try await store.changeHosts(names) { HostPlan.sight(sightings, known: $0, cell: testCell) }

@@ -8,7 +8,7 @@ import ServerLifecycle
 import Testing
 
 /// What the store's two adapters tell of sagas.
-@Suite struct CellStoreSagaTests {
+@Suite(.timeLimit(.minutes(3))) struct CellStoreSagaTests {
     private static let failure = SagaFailure(reason: "No.", details: "EIO", isPermanent: true)
 
     /// A delete that failed so often that it is parked.

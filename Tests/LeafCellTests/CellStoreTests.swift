@@ -8,7 +8,7 @@ import ServerLifecycle
 import Testing
 
 /// What every cell store does: the contract of ``CellStore``.
-@Suite(.serialized) struct CellStoreTests {
+@Suite(.serialized, .timeLimit(.minutes(3))) struct CellStoreTests {
     @Test(arguments: StoreKind.available) func whatIsWrittenIsReadBack(kind: StoreKind) async throws {
         try await kind.with { store in
             try await store.join("host-1")

@@ -3,7 +3,7 @@ import Primitives
 import TestSupport
 import Testing
 
-@Suite struct InMemoryBusTests {
+@Suite(.timeLimit(.minutes(2))) struct InMemoryBusTests {
     private struct Fixture: BusFixture {
         let broker = InMemoryBroker()
         func connect() async throws -> any MessageBus { broker.connect(vhost: "v") }

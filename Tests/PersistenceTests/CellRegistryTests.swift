@@ -10,7 +10,7 @@ import TestSupport
 import Testing
 
 /// The root's side of the cells API on a real database: an operator's word and the scheduler that obeys it.
-@Suite(.enabled(if: PrivatePostgres.isInstalled, "PostgreSQL is not installed"))
+@Suite(.enabled(if: PrivatePostgres.isInstalled, "PostgreSQL is not installed"), .timeLimit(.minutes(5)))
 struct CellRegistryTests {
     private static func order(_ state: PlacementOrder.State, _ reason: String? = nil) -> PlacementOrder {
         PlacementOrder(state, reason: reason, since: RootFixture.now)

@@ -10,7 +10,7 @@ import TestSupport
 import Testing
 
 /// A directory that loses rows: says so, and has them again.
-@Suite(.enabled(if: PrivatePostgres.isInstalled, "PostgreSQL is not installed"))
+@Suite(.enabled(if: PrivatePostgres.isInstalled, "PostgreSQL is not installed"), .timeLimit(.minutes(5)))
 struct DirectoryLossTests {
     private static let caller = Caller(userID: "u1", projectID: "p1", roles: ["member"])
 

@@ -3,7 +3,7 @@ import PostgresClient
 import TestSupport
 import Testing
 
-@Suite(.enabled(if: PrivatePostgres.isInstalled, Comment(rawValue: PrivatePostgres.missing)))
+@Suite(.enabled(if: PrivatePostgres.isInstalled, Comment(rawValue: PrivatePostgres.missing)), .timeLimit(.minutes(5)))
 struct IdentityRepositoryTests {
     @Test(arguments: IdentityContract.cases)
     func postgresKeepsTheContract(of test: IdentityContract.Case) async throws {

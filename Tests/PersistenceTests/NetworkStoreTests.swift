@@ -7,7 +7,7 @@ import Primitives
 import TestSupport
 import Testing
 
-@Suite(.enabled(if: PrivatePostgres.isInstalled, Comment(rawValue: PrivatePostgres.missing)))
+@Suite(.enabled(if: PrivatePostgres.isInstalled, Comment(rawValue: PrivatePostgres.missing)), .timeLimit(.minutes(5)))
 struct NetworkStoreTests {
     private static let now = ManualWallClock.start
 

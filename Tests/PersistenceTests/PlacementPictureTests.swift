@@ -10,7 +10,7 @@ import TestSupport
 import Testing
 
 /// A scheduler that has placed before reads only what changed, and plans with what is true all the same.
-@Suite(.enabled(if: PrivatePostgres.isInstalled, "PostgreSQL is not installed"))
+@Suite(.enabled(if: PrivatePostgres.isInstalled, "PostgreSQL is not installed"), .timeLimit(.minutes(5)))
 struct PlacementPictureTests {
     private let root: RootFixture
 

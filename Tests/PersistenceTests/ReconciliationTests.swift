@@ -12,7 +12,7 @@ import TestSupport
 import Testing
 
 /// What hangs on servers is proved against the servers there are.
-@Suite(.enabled(if: PrivatePostgres.isInstalled, Comment(rawValue: PrivatePostgres.missing)))
+@Suite(.enabled(if: PrivatePostgres.isInstalled, Comment(rawValue: PrivatePostgres.missing)), .timeLimit(.minutes(5)))
 struct ReconciliationTests {
     private static let caller = Caller(userID: "u1", projectID: "p1", roles: ["member"])
 

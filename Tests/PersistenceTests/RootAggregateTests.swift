@@ -9,7 +9,7 @@ import ServerLifecycle
 import TestSupport
 import Testing
 
-@Suite(.enabled(if: PrivatePostgres.isInstalled, Comment(rawValue: PrivatePostgres.missing)))
+@Suite(.enabled(if: PrivatePostgres.isInstalled, Comment(rawValue: PrivatePostgres.missing)), .timeLimit(.minutes(5)))
 struct RootAggregateTests {
     @Test(arguments: AggregateContract.cases)
     func postgresKeepsTheContract(of test: AggregateContract.Case) async throws {

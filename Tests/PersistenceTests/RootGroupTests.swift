@@ -10,7 +10,7 @@ import ServerLifecycle
 import TestSupport
 import Testing
 
-@Suite(.enabled(if: PrivatePostgres.isInstalled, Comment(rawValue: PrivatePostgres.missing)))
+@Suite(.enabled(if: PrivatePostgres.isInstalled, Comment(rawValue: PrivatePostgres.missing)), .timeLimit(.minutes(5)))
 struct RootGroupTests {
     @Test(arguments: ServerGroupContract.cases)
     func postgresKeepsTheContract(of test: ServerGroupContract.Case) async throws {

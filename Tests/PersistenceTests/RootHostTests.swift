@@ -10,7 +10,7 @@ import TestSupport
 import Testing
 
 /// What the root makes of what cells say about their hosts.
-@Suite(.enabled(if: PrivatePostgres.isInstalled, "PostgreSQL is not installed"))
+@Suite(.enabled(if: PrivatePostgres.isInstalled, "PostgreSQL is not installed"), .timeLimit(.minutes(5)))
 struct RootHostTests {
     private let root: RootFixture
 

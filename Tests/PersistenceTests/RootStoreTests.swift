@@ -9,7 +9,7 @@ import ServerLifecycle
 import TestSupport
 import Testing
 
-@Suite(.enabled(if: PrivatePostgres.isInstalled, "PostgreSQL is not installed"))
+@Suite(.enabled(if: PrivatePostgres.isInstalled, "PostgreSQL is not installed"), .timeLimit(.minutes(5)))
 struct RootStoreTests {
     @Test func anAcceptedServerIsPlacedSentAndActive() async throws {
         let root = try await RootFixture()

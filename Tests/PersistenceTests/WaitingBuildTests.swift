@@ -10,7 +10,7 @@ import TestSupport
 import Testing
 
 /// Servers that were accepted while cells or hosts are away for a moment.
-@Suite(.enabled(if: PrivatePostgres.isInstalled, "PostgreSQL is not installed"))
+@Suite(.enabled(if: PrivatePostgres.isInstalled, "PostgreSQL is not installed"), .timeLimit(.minutes(5)))
 struct WaitingBuildTests {
     private static let now = RootFixture.now
     private static let returnLimit = PostgresRootStore.returnLimit

@@ -4,7 +4,7 @@ import Testing
 
 @testable import PostgresClient
 
-@Suite(needsServer)
+@Suite(needsServer, .timeLimit(.minutes(5)))
 struct CancellationTests {
     @Test func `a cancelled statement stops on the server and its session is used again`() async throws {
         try await withPool({ $0.maximumConnections = 1 }) { pool async throws in

@@ -4,7 +4,7 @@ import Primitives
 import TestSupport
 import Testing
 
-@Suite(needsServer)
+@Suite(needsServer, .timeLimit(.minutes(5)))
 struct ConnectionFailureTests {
     private func failure(_ configuration: PostgresConfiguration) async -> PostgresError? {
         let pool = PostgresPool(configuration)

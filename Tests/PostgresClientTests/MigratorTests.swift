@@ -2,7 +2,7 @@ import PostgresClient
 import TestSupport
 import Testing
 
-@Suite(needsServer)
+@Suite(needsServer, .timeLimit(.minutes(5)))
 struct MigratorTests {
     private static let first = Migration(
         number: 1, name: "tables", statements: ["create table a (id int primary key)", "insert into a values (1)"])

@@ -2,7 +2,7 @@ import PostgresClient
 import TestSupport
 import Testing
 
-@Suite(needsServer)
+@Suite(needsServer, .timeLimit(.minutes(5)))
 struct NotificationTests {
     private func notification(_ element: PostgresNotifications.Element?) -> String? {
         guard case .notification(let notification) = element else { return nil }

@@ -6,7 +6,7 @@ import Testing
 
 @testable import PostgresClient
 
-@Suite(needsServer)
+@Suite(needsServer, .timeLimit(.minutes(5)))
 struct PoolTests {
     @Test func `a statement answers with rows and with how many it changed`() async throws {
         try await withPool { pool async throws in

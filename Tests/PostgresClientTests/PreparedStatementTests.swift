@@ -3,7 +3,7 @@ import Testing
 
 @testable import PostgresClient
 
-@Suite(needsServer)
+@Suite(needsServer, .timeLimit(.minutes(5)))
 struct PreparedStatementTests {
     private func preparedCount(_ pool: PostgresPool) async throws -> Int? {
         try await pool.query(Statement("select count(*) from pg_prepared_statements").once).scalar()

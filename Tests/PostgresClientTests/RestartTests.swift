@@ -3,7 +3,7 @@ import PostgresClient
 import TestSupport
 import Testing
 
-@Suite(needsServer)
+@Suite(needsServer, .timeLimit(.minutes(5)))
 struct RestartTests {
     @Test func `pool and listener outlive the server's restart`() async throws {
         let server = try await PrivatePostgres.separate()

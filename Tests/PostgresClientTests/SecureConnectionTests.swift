@@ -5,7 +5,7 @@ import TestSupport
 import Testing
 
 /// Sessions over TLS: what they carry, and which servers are refused.
-@Suite(needsServer)
+@Suite(needsServer, .timeLimit(.minutes(5)))
 struct SecureConnectionTests {
     private func withSecurePool(
         _ change: (inout PostgresConfiguration) -> Void = { _ in }, _ body: (PostgresPool) async throws -> Void

@@ -3,7 +3,7 @@ import Testing
 
 @testable import PostgresClient
 
-@Suite(needsServer)
+@Suite(needsServer, .timeLimit(.minutes(5)))
 struct TransactionTests {
     private struct Refusal: Error {}
 

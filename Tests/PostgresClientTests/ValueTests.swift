@@ -4,7 +4,7 @@ import Primitives
 import TestSupport
 import Testing
 
-@Suite(needsServer)
+@Suite(needsServer, .timeLimit(.minutes(5)))
 struct ValueTests {
     private enum Mood: String, PostgresEncodable, PostgresDecodable { case calm, angry }
     private enum Level: Int32, PostgresEncodable, PostgresDecodable { case low = 1, high = 2 }

@@ -3,7 +3,7 @@ import RabbitMQTransport
 import TestSupport
 import Testing
 
-@Suite(.enabled(if: PrivateRabbitMQ.isInstalled, "\(PrivateRabbitMQ.missing)"))
+@Suite(.enabled(if: PrivateRabbitMQ.isInstalled, "\(PrivateRabbitMQ.missing)"), .timeLimit(.minutes(5)))
 struct RabbitMQContractTests {
     private struct Fixture: BusFixture {
         let vhost: PrivateRabbitMQ.VHost

@@ -14,7 +14,7 @@ private final class Slowest: Sendable {
 }
 
 /// A broker of its own that is ended, killed and frozen.
-@Suite(.enabled(if: PrivateRabbitMQ.isInstalled, "\(PrivateRabbitMQ.missing)"), .serialized)
+@Suite(.enabled(if: PrivateRabbitMQ.isInstalled, "\(PrivateRabbitMQ.missing)"), .serialized, .timeLimit(.minutes(5)))
 struct RabbitMQOutageTests {
     private static let broker = OneBroker()
 

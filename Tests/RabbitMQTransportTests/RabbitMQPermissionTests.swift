@@ -6,7 +6,7 @@ import TestSupport
 import Testing
 
 /// What the broker lets a host's agent and a cell's parent do, with the permissions that the deploy tool sets.
-@Suite(.enabled(if: PrivateRabbitMQ.isInstalled, "\(PrivateRabbitMQ.missing)"))
+@Suite(.enabled(if: PrivateRabbitMQ.isInstalled, "\(PrivateRabbitMQ.missing)"), .timeLimit(.minutes(5)))
 struct RabbitMQPermissionTests {
     private let name = "h1.north"
 

@@ -5,7 +5,7 @@ import RabbitMQTransport
 import TestSupport
 import Testing
 
-@Suite(.enabled(if: PrivateRabbitMQ.isInstalled, "\(PrivateRabbitMQ.missing)"))
+@Suite(.enabled(if: PrivateRabbitMQ.isInstalled, "\(PrivateRabbitMQ.missing)"), .timeLimit(.minutes(5)))
 struct RabbitMQRefusalTests {
     private let address = BusAddress(exchange: "", routingKey: "q")
 

@@ -7,7 +7,7 @@ import TestSupport
 import Testing
 
 /// The same contract over TLS, and what is refused there.
-@Suite(.enabled(if: PrivateRabbitMQ.isInstalled, "\(PrivateRabbitMQ.missing)"))
+@Suite(.enabled(if: PrivateRabbitMQ.isInstalled, "\(PrivateRabbitMQ.missing)"), .timeLimit(.minutes(5)))
 struct RabbitMQTLSTests {
     private struct Fixture: BusFixture {
         let vhost: PrivateRabbitMQ.VHost
@@ -92,7 +92,7 @@ struct RabbitMQTLSTests {
 }
 
 /// Passwords that change while connections live.
-@Suite(.enabled(if: PrivateRabbitMQ.isInstalled, "\(PrivateRabbitMQ.missing)"))
+@Suite(.enabled(if: PrivateRabbitMQ.isInstalled, "\(PrivateRabbitMQ.missing)"), .timeLimit(.minutes(5)))
 struct RabbitMQPasswordTests {
     @Test func whoIsRefusedWithTheFirstPasswordTriesTheSecond() async throws {
         let vhost = try await PrivateRabbitMQ.shared().createVHost()

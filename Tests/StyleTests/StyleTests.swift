@@ -11,6 +11,12 @@ import Testing
     ]
     static let adapters: Set<String> = ["PostgresClient", "RabbitMQTransport", "LibvirtDriver", "Persistence"]
 
+    /// Test targets that wait for servers and services.
+    static let waitingTargets = [
+        "LeafCellTests", "PersistenceTests", "RabbitMQTransportTests", "PostgresClientTests", "DevCloudTests",
+        "EndToEndTests", "ExistingServerTests",
+    ]
+
     @Test func noSourceIsUnsafeOrUnfinishedWithoutAReason() throws {
         let banned = [
             ("try!", "never"), ("as!", "never"), ("nonisolated(unsafe)", "never"), ("Task.detached", "never"),
@@ -68,6 +74,18 @@ import Testing
                 #expect(
                     function.length <= 70,
                     "\(file.path):\(function.line): \(function.length) lines: which function is missing?")
+            }
+        }
+    }
+
+    /// Whoever waits in vain is named and ended instead of holding up all the others. Suites inside of another have its limit.
+    @Test(arguments: waitingTargets) func everySuiteThatWaitsHasATimeLimit(target: String) throws {
+        for file in try SourceTree.swiftFiles(under: "Tests/\(target)")
+        where file.lines.contains(where: { $0.contains(") async") }) {
+            for (index, line) in file.lines.enumerated() where line.hasPrefix("@Suite") {
+                let end = file.lines[index...].firstIndex { $0.contains("struct ") } ?? index
+                let hasLimit = file.lines[index...end].contains { $0.contains(".timeLimit(") }
+                #expect(hasLimit, "\(file.path):\(index + 1): no time limit")
             }
         }
     }

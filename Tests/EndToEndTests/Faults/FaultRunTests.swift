@@ -9,7 +9,7 @@ import Testing
 ///
 /// A small run with a fixed seed, unless the environment says more, as `deploy/fault-tests` does: a cloud of its own for each
 /// seed.
-@Suite(.serialized, .enabled(if: TestCloud.missing == nil, "\(TestCloud.missing ?? "")"))
+@Suite(.serialized, .enabled(if: TestCloud.missing == nil, "\(TestCloud.missing ?? "")"), .timeLimit(.minutes(60)))
 struct FaultRunTests {
     private static let plans: [FaultRun.Plan] = {
         let environment = ProcessInfo.processInfo.environment
