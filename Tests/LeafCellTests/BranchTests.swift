@@ -104,6 +104,8 @@ struct BranchTests {
             #expect(try await cell.branch(testCell).places(of: [instance.id]).leaves[instance.id] == path("/north/b"))
             // The first attempt succeeds after all.
             cell.agents[0].obey(FakeAgent.obedient)
+            // The first leaf may have been slower than the second.
+            try await eventually("the first host has its command") { !cell.agents[0].spawns.isEmpty }
             let command = try #require(cell.agents[0].spawns.first)
             try await cell.agents[0].answer(command, .succeeded(power: .running))
             try await eventually("told, with where it is") {

@@ -166,11 +166,12 @@ import Testing
         try await CellTree.with(kind) { cell in
             var leaves: [ServerID: CellPath] = [:]
             for (host, leaf) in zip(CellTree.hosts, kind.leaves) { leaves[try await cell.boot(on: host)] = leaf }
+            let heard = cell.parent.all.last?.sequence ?? 0
             let page = try await cell.call(InventoryRequest(after: nil))
             let origins = page.origins ?? page.servers.map { _ in testCell }
             #expect(page.isLast)
             #expect(Dictionary(uniqueKeysWithValues: zip(page.servers.map(\.id), origins)) == leaves)
-            #expect(page.sequence >= cell.parent.all.last?.sequence ?? 0)
+            #expect(page.sequence >= heard)
             let last = try await cell.call(InventoryRequest(after: page.servers.last?.id))
             #expect(last.isLast && last.servers.isEmpty)
             let audit = try await cell.call(AuditRequest())

@@ -61,7 +61,8 @@ import Testing
                     .buildFailed(BuildFailure(id: id, epoch: 1, host: "host-1", reason: "No disk space."))
                 ]
             }
-            #expect(leaf.hosts[0].destroys.count == 1)
+            // One attempt, however often it was sent.
+            #expect(Set(leaf.hosts[0].destroys.map(\.key)).count == 1)
             #expect(try await leaf.state(id)?.vm == .error)
             #expect(try await leaf.isCleared(id))
             _ = try await leaf.build(makeInstance(id, host: "host-2", epoch: 2))
@@ -120,7 +121,8 @@ import Testing
             let spawn = try #require(leaf.hosts[0].spawns.first)
             leaf.wallClock.advance(by: 601)
             try await eventually("told") { leaf.parent.news(of: id).count == 1 }
-            #expect(leaf.hosts[0].destroys.count == 1)
+            // One attempt, however often it was sent.
+            #expect(Set(leaf.hosts[0].destroys.map(\.key)).count == 1)
             leaf.hosts[0].put(id)
             try await leaf.hosts[0].answer(spawn, .succeeded(power: .running))
             try await eventually("removed") { leaf.hosts[0].guests[id] == nil }

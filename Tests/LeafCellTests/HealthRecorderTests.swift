@@ -89,8 +89,9 @@ import Testing
             recorder.note(Self.standing(2, .up))
             recorder.forget()
             recorder.note(Self.standing(3, .up))
-            store.isRefusing.withLock { $0 = false }
             store.gate.signal()
+            try await eventually("tried again") { store.writes.withLock { $0.count } > 1 }
+            store.isRefusing.withLock { $0 = false }
             try await eventually("written") { ups.withLock { $0 } > 0 }
             #expect(!store.writes.withLock { $0.dropFirst().joined().contains { $0.path != path("/c3") } })
         }
