@@ -62,11 +62,11 @@ final class BrokerGuard: Sendable {
         _ = write(pipe, "start\n", 6)
     }
 
-    /// Lets the guards do their work and waits for them.
+    /// Lets the guards do their work and waits for them; one that takes too long goes on alone.
     private static func finishAll() {
         for each in running.withLock({ $0 }) {
             close(each.pipe)
-            _ = each.child.wait()
+            _ = each.child.wait(atMost: .seconds(300))
         }
     }
 }

@@ -53,11 +53,17 @@ struct ChildProcess: Sendable {
         return found
     }
 
-    /// Waits for the end. Answers the exit code, or 128 and the signal.
-    func wait() -> Int32 {
+    /// Waits for the end, on a thread that may block. Answers the exit code, or 128 and the signal; `nil` when it has not
+    /// ended within `limit`.
+    func wait(atMost limit: Duration) -> Int32? {
+        let end = ContinuousClock.now + limit
         var status: Int32 = 0
-        while waitpid(processID, &status, 0) < 0 {
-            guard errno == EINTR else { return -1 }
+        while true {
+            let ended = waitpid(processID, &status, WNOHANG)
+            if ended == processID { break }
+            guard ended == 0 || errno == EINTR else { return -1 }
+            guard ContinuousClock.now < end else { return nil }
+            usleep(10_000)
         }
         let signal = status & 0x7F
         return signal == 0 ? (status >> 8) & 0xFF : 128 + signal

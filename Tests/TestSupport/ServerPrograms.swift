@@ -7,6 +7,9 @@ struct ServerPrograms: Sendable {
         let group: gid_t
     }
 
+    /// Longer than `pg_ctl` waits by itself.
+    private static let limit = Duration.seconds(120)
+
     let folder: String
     /// The user to become, when this process is root.
     let owner: Owner?
@@ -28,7 +31,11 @@ struct ServerPrograms: Sendable {
     func run(_ program: String, _ arguments: [String], within: String) throws(PrivatePostgres.Failure) {
         let log = "\(within)/\(program).out"
         let child = try ChildProcess(command(program, arguments), output: log, folder: within)
-        let code = child.wait()
+        guard let code = child.wait(atMost: Self.limit) else {
+            kill(child.processID, SIGKILL)
+            throw PrivatePostgres.Failure(
+                description: "\(program) has not ended within \(Self.limit): \(Self.tail(of: log))")
+        }
         guard code == 0 else {
             throw PrivatePostgres.Failure(description: "\(program) ended with \(code): \(Self.tail(of: log))")
         }

@@ -21,6 +21,7 @@ package final class TestCloud: Sendable {
         .appending(path: "Fixtures/dev-simulated.yaml").path
 
     private static let readyLimit = Duration.seconds(90)
+    private static let endLimit = Duration.seconds(180)
     private static let starts = Atomic<Int>(0)
     private static let running = Mutex<[TestCloud]>([])
     private static let instance = SharedStart()
@@ -99,7 +100,12 @@ package final class TestCloud: Sendable {
     private func endNow() {
         guard let input = input.withLock({ $0.take() }) else { return }
         close(input)
-        _ = child.wait()
+        if child.wait(atMost: Self.endLimit) == nil {
+            // Its own guard ends what is left.
+            print("a cloud has not ended within \(Self.endLimit), and is killed: \(log)")
+            kill(child.processID, SIGKILL)
+            return
+        }
         unlink(log)
         // After a SIGKILL of the tool its guard may need a moment more.
         let folder = URL(filePath: log).deletingLastPathComponent().path
