@@ -101,7 +101,7 @@ extension EndToEndTests {
 
         private func publish(_ bus: RabbitMQConnection, _ address: BusAddress) async throws {
             try await bus.publish(
-                BusMessages.envelope("probe"), to: address, mandatory: true, timeout: .seconds(3))
+                BusMessages.envelope("probe"), to: address, mandatory: true, timeout: .seconds(10))
         }
 
         private func management(_ path: String) async throws -> JSONValue {

@@ -18,11 +18,16 @@ extension EndToEndTests {
 
         @Test func theTreeIsShownWithWhatEachCellHas() async throws {
             let client = try await Self.client()
-            let cells = try await client.cells()
+            // A cell whose database took its time a moment ago is called slow.
+            var cells: [CellReport] = []
+            try await until("every cell is up") {
+                cells = try await client.cells()
+                return cells.allSatisfy { $0.health.state == "up" && $0.conductors.up == 1 }
+            }
             let leaves = try await SharedCloud.ready().cells.filter { $0.path != "/" }
             #expect(cells.map(\.path) == leaves.map(\.path).sorted())
             for (cell, leaf) in zip(cells, leaves.sorted { $0.path < $1.path }) {
-                #expect(cell.health.state == "up" && cell.conductors.up == 1 && cell.hosts.up == leaf.hosts.count)
+                #expect(cell.hosts.up == leaf.hosts.count)
                 #expect(cell.versions.supervisor != nil && !cell.versions.agents.isEmpty)
             }
             let hosts = try await client.hosts()

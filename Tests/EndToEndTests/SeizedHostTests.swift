@@ -144,7 +144,7 @@ private final class Attacker: Sendable {
         }
         await refused("call the supervisor") {
             _ = try await self.bus.call(
-                BusMessages.envelope("attack"), queue: CellTopology.supervisorQueue, timeout: .seconds(3))
+                BusMessages.envelope("attack"), queue: CellTopology.supervisorQueue, timeout: .seconds(10))
         }
     }
 
@@ -180,7 +180,7 @@ private final class Attacker: Sendable {
                     try await bus.publish(
                         BusMessages.envelope("attack"),
                         to: CellTopology.reportAddress(host: self.host, kind: "result"), mandatory: true,
-                        timeout: .seconds(3))
+                        timeout: .seconds(10))
                 } catch {
                     await bus.close()
                     throw error
@@ -408,7 +408,7 @@ private final class Attacker: Sendable {
     }
 
     private func publish(_ envelope: Envelope, _ address: BusAddress) async throws {
-        try await bus.publish(envelope, to: address, mandatory: true, timeout: .seconds(10))
+        try await bus.publish(envelope, to: address, mandatory: true, timeout: .seconds(60))
     }
 
     private static func connection(

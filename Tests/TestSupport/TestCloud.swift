@@ -20,7 +20,7 @@ package final class TestCloud: Sendable {
     package static let topology = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
         .appending(path: "Fixtures/dev-simulated.yaml").path
 
-    private static let readyLimit = Duration.seconds(90)
+    private static let readyLimit = Duration.seconds(180)
     private static let endLimit = Duration.seconds(180)
     private static let starts = Atomic<Int>(0)
     private static let running = Mutex<[TestCloud]>([])
