@@ -23,7 +23,8 @@ final class Lending: Sendable {
         var cancelledTickets: Set<UInt64> = []
         var isClosed = false
         var sweepScheduled = false
-        var whenAllReturned: (@Sendable () -> Void)?
+        /// One for each that closes.
+        var whenAllReturned: [@Sendable () -> Void] = []
 
         var total: Int { idle.count + lent.count + opening }
 
@@ -74,11 +75,11 @@ final class Lending: Sendable {
     func giveBack(_ connection: Connection) {
         let isClean = connection.isClean
         var next: Waiter?
-        var finished: (@Sendable () -> Void)?
+        var finished: [@Sendable () -> Void] = []
         var mustSweep = false
         let keeps = state.withLock { state in
             state.lent[ObjectIdentifier(connection)] = nil
-            if state.lent.isEmpty { finished = state.whenAllReturned.take() }
+            if state.lent.isEmpty { swap(&finished, &state.whenAllReturned) }
             guard isClean, !state.isClosed else { return false }
             if state.waiters.isEmpty {
                 state.idle.append(Idle(connection: connection, since: .now()))
@@ -91,7 +92,7 @@ final class Lending: Sendable {
             return true
         }
         if let next { answer(next, .success(connection)) }
-        finished?()
+        for each in finished { each() }
         if mustSweep { scheduleSweep() }
         guard !keeps else { return }
         connection.close()
@@ -134,7 +135,7 @@ final class Lending: Sendable {
             guard reactor.schedule(deadline, { once.run() }) != nil else { return once.run() }
             let isDone = state.withLock { state in
                 guard !state.lent.isEmpty else { return true }
-                state.whenAllReturned = { once.run() }
+                state.whenAllReturned.append { once.run() }
                 return false
             }
             if isDone { once.run() }

@@ -113,23 +113,28 @@ final class Reactor: Sendable {
 
     func cancelStopAction(_ token: Token) { state.withLock { _ = $0.stopActions.removeValue(forKey: token) } }
 
-    /// Ends the thread, after the actions for it. Handlers and timers are let go without being called.
+    /// Ends the thread, and calls the actions for it; whoever comes later is told that it has stopped. Handlers and timers
+    /// are let go without being called.
     func stop() {
-        let actions = state.withLock { state in
-            defer { state.stopActions = [:] }
-            return Array(state.stopActions.values)
+        let (actions, dropped) = state.withLock { state in
+            // In one step, so that no action comes between those that are called and the end.
+            state.stopped = true
+            defer {
+                state.stopActions = [:]
+                state.handlers = [:]
+                state.timers = [:]
+            }
+            return (
+                Array(state.stopActions.values), (Array(state.handlers.values), state.timers.values.map(\.action))
+            )
         }
         for action in actions { action() }
-        let dropped = state.withLock { state in
-            state.stopped = true
-            let dropped = (Array(state.handlers.values), state.timers.values.map(\.action))
-            state.handlers = [:]
-            state.timers = [:]
-            return dropped
-        }
         withExtendedLifetime(dropped) {}
         wake()
     }
+
+    /// Timers that have not gone off.
+    var timerCount: Int { state.withLock { $0.timers.count } }
 
     private func startThread(_ state: inout State) -> Bool {
         if !state.started { state.started = BlockingCall.start { self.run() } }
@@ -195,9 +200,11 @@ extension Reactor.State {
 }
 
 extension Reactor {
-    /// Waits for `duration`; ends early when the task is cancelled.
+    /// Waits for `duration`; ends early when the task is cancelled or the reactor stops.
     func sleep(_ duration: Duration) async {
         let latch = Latch()
+        guard let stopAction = atStop({ latch.open() }) else { return }
+        defer { cancelStopAction(stopAction) }
         guard let timer = schedule(MonotonicTime.now().advanced(by: duration), { latch.open() }) else { return }
         await withTaskCancellationHandler {
             await latch.wait()

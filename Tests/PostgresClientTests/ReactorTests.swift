@@ -40,6 +40,16 @@ struct ReactorTests {
         #expect(stopped.withLock { $0 } == 1)
     }
 
+    @Test(.timeLimit(.minutes(1))) func `a sleep ends when the reactor stops`() async {
+        let reactor = Reactor()
+        await withTaskGroup { group in
+            group.addTask { await reactor.sleep(.seconds(3600)) }
+            #expect(await eventually { reactor.timerCount == 1 })
+            reactor.stop()
+            await group.waitForAll()
+        }
+    }
+
     @Test func `a sleep ends when its task is cancelled`() async {
         let reactor = Reactor()
         await withTaskGroup { group in
