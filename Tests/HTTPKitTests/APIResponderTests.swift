@@ -227,7 +227,7 @@ private func server(
     }
 }
 
-@Suite struct HTTPServerShutdownTests {
+@Suite(.timeLimit(.minutes(2))) struct HTTPServerShutdownTests {
     /// Runs a server, makes it answer a slow request, asks it to stop in the middle.
     private func stopDuringRequest(drain: Duration, releases: Bool) async throws -> (status: Int?, took: Duration) {
         let widgets = Widgets()

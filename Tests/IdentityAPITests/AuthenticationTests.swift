@@ -140,7 +140,7 @@ import Testing
     }
 }
 
-@Suite struct TokenLifeTests {
+@Suite(.timeLimit(.minutes(2))) struct TokenLifeTests {
     @Test func showsAndChecksTokens() async throws {
         let bench = try await IdentityBench()
         let (admin, member) = (try await bench.adminToken(), try await bench.memberToken())

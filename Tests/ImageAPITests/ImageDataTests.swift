@@ -234,7 +234,7 @@ import Testing
 }
 
 /// Uploads over real connections, which break.
-@Suite struct BrokenUploadTests {
+@Suite(.timeLimit(.minutes(2))) struct BrokenUploadTests {
     /// Sends `request` on a connection of its own and breaks it off.
     private func breakOff(port: Int, _ request: [UInt8]) throws {
         let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)

@@ -60,8 +60,8 @@ struct BranchTests {
                 #expect(failure.absence == .unreachable)
             }
             cell.broker(dead).setReachable(true)
-            try await eventually("it is back") { try await cell.show([there]).rows.map(\.id) == [there] }
-            #expect(try await cell.show([here, there]).unreachable == nil)
+            try await cell.answered("it is back") { try await cell.show([there]).rows.map(\.id) == [there] }
+            try await cell.answered("both are shown") { try await cell.show([here, there]).unreachable == nil }
         }
     }
 
@@ -74,7 +74,7 @@ struct BranchTests {
             for table in ["directory.instances", "directory.routes"] {
                 _ = try await store.pool.execute("truncate \(raw: table)")
             }
-            try await eventually("all are there again") {
+            try await cell.answered("all are there again") {
                 let reply = try await cell.show(Array(servers))
                 // Complete, or says which may be missing.
                 #expect(Set(reply.rows.map(\.id)).union(reply.unreachable ?? []) == servers)

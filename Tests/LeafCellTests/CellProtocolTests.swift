@@ -18,10 +18,10 @@ import Testing
                         Issue.record("\(action) is refused")
                         return
                     }
-                    try await eventually("\(status)") {
+                    try await cell.answered("\(status)") {
                         try await cell.shown(id).contains("\"status\":\"\(status)\"")
                     }
-                    try await eventually("task over") {
+                    try await cell.answered("task over") {
                         try await cell.shown(id).contains("\"OS-EXT-STS:task_state\":null")
                     }
                 }

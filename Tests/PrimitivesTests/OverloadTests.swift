@@ -61,7 +61,7 @@ import Testing
     }
 }
 
-@Suite struct AlarmTests {
+@Suite(.timeLimit(.minutes(2))) struct AlarmTests {
     @Test func aRingWakesEverybodyAndIsNotMissedInBetween() async {
         let alarm = Alarm()
         let rings = alarm.rings

@@ -109,7 +109,7 @@ import Testing
     }
 }
 
-@Suite struct NudgeTests {
+@Suite(.timeLimit(.minutes(2))) struct NudgeTests {
     @Test func remembersASignalThatCameBeforeItsWaiter() async {
         let nudge = Nudge()
         nudge.signal()
