@@ -33,6 +33,7 @@ extension CellEvent: JSONReadable {
             switch name {
             case "instanceChanged": event = .instanceChanged(try reader.payload())
             case "hostChanged": event = .hostChanged(try reader.payload())
+            case "cellChanged": event = .cellChanged(try reader.payload())
             default:
                 let document = Data("{\"\(name)\":".utf8) + Data(try reader.raw()) + Data("}".utf8)
                 do {
@@ -51,7 +52,8 @@ extension CellEvent: JSONReadable {
         switch self {
         case .instanceChanged(let summary): Self.text("instanceChanged", summary)
         case .hostChanged(let host): Self.text("hostChanged", host)
-        case .buildFailed, .instanceDeleted, .cellChanged, .cellRemoved: try JSONEncoder().encode(self)
+        case .cellChanged(let standing): Self.text("cellChanged", standing)
+        case .buildFailed, .instanceDeleted, .cellRemoved: try JSONEncoder().encode(self)
         }
     }
 

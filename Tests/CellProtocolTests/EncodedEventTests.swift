@@ -18,6 +18,29 @@ import Testing
         #expect(try CellEvent(json: text) == event.event)
     }
 
+    @Test("a heartbeat and where a cell's broker is read and write themselves as their coded forms do")
+    func cells() throws {
+        let leaf = CellHeartbeat(
+            cell: try #require(CellPath("/north")), version: "1", sentAt: WireSample.date, newestSequence: 7,
+            databaseMilliseconds: 1.25, isDatabaseUp: true, conductorsUp: 1, hostsUp: 2, hosts: 3)
+        var branch = leaf
+        (branch.cells, branch.cellsDown, branch.supervisor) = (4, 1, "b#1")
+        for heartbeat in [leaf, branch] {
+            #expect(try CellHeartbeat(json: Array(JSONEncoder().encode(heartbeat))) == heartbeat)
+            #expect(try JSONDecoder().decode(CellHeartbeat.self, from: Data(heartbeat.json)) == heartbeat)
+            let standing = CellStanding(
+                path: leaf.cell, health: .slow, reason: "its database is slow", since: WireSample.date,
+                heartbeat: heartbeat)
+            #expect(try CellStanding(json: Array(JSONEncoder().encode(standing))) == standing)
+            #expect(try JSONDecoder().decode(CellStanding.self, from: Data(standing.json)) == standing)
+        }
+        var endpoint = CellMapping.Endpoint(host: "h", port: 5671, vhost: "v", user: "u", password: Secret("p"))
+        #expect(try CellMapping.Endpoint(json: Array(JSONEncoder().encode(endpoint))) == endpoint)
+        (endpoint.nextPassword, endpoint.tls, endpoint.authority) = (Secret("n"), true, "/etc/ca.pem")
+        #expect(try CellMapping.Endpoint(json: Array(JSONEncoder().encode(endpoint))) == endpoint)
+        #expect(throws: JSONSyntaxError.self) { try CellHeartbeat(json: Array("{}".utf8)) }
+    }
+
     @Test(
         "an event that lacks something or is of a kind to come is refused",
         arguments: [

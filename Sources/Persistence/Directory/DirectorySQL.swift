@@ -30,7 +30,7 @@ enum DirectorySQL {
             path: try PostgresRootStore.cell(row.get("path")),
             health: CellStatus.Health(rawValue: try row.get("health")) ?? .down, reason: try row.get("reason"),
             since: try row.get("since"),
-            heartbeat: try row.isNull("heartbeat") ? nil : try row.json("heartbeat", as: CellHeartbeat.self))
+            heartbeat: try row.isNull("heartbeat") ? nil : try row.document("heartbeat", as: CellHeartbeat.self))
     }
 
     static func audit(_ row: Row) throws -> DirectoryAudit {

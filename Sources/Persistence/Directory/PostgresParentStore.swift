@@ -91,11 +91,12 @@ extension PostgresParentStore {
             """)
         return try rows.map { row in
             CellMapping(
-                path: try Self.cell(row.get("path")), bus: try row.json("bus"), isEnabled: try row.get("is_enabled"),
+                path: try Self.cell(row.get("path")), bus: try row.document("bus"),
+                isEnabled: try row.get("is_enabled"),
                 lastSequence: try row.get("last_sequence"),
                 health: CellStatus.Health(rawValue: try row.get("health")) ?? .down, reason: try row.get("reason"),
                 since: try row.get("since"),
-                heartbeat: try row.isNull("heartbeat") ? nil : try row.json("heartbeat", as: CellHeartbeat.self),
+                heartbeat: try row.isNull("heartbeat") ? nil : try row.document("heartbeat", as: CellHeartbeat.self),
                 isResyncWanted: try row.get("is_resync_wanted"))
         }
     }
@@ -152,7 +153,7 @@ extension PostgresParentStore {
     package func setHealth(_ standings: [CellStanding], watcher: String?) async throws {
         guard !standings.isEmpty else { return }
         let paths = standings.map(\.path.description)
-        let heartbeats = try standings.map { try $0.heartbeat.map { try CellRows.json($0) } ?? "" }
+        let heartbeats = standings.map { $0.heartbeat.map { String(decoding: $0.json, as: UTF8.self) } ?? "" }
         try await pool.transaction { transaction in
             let answers = try await transaction.pipeline([
                 "select from directory.cells where path = any(\(paths)) order by path for update",
@@ -194,7 +195,7 @@ extension PostgresParentStore {
     }
 
     static func json(_ heartbeat: CellHeartbeat?) -> PostgresJSON {
-        heartbeat.map { PostgresJSON($0) } ?? PostgresJSON(text: "null")
+        PostgresJSON(text: heartbeat.map { String(decoding: $0.json, as: UTF8.self) } ?? "null")
     }
 }
 

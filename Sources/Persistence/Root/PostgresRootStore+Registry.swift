@@ -117,7 +117,7 @@ extension PostgresRootStore: CellRegistry {
                 since: try row.get("placement_since") ?? since),
             health: CellStatus.Health(rawValue: try row.get("health")) ?? .down, reason: try row.get("reason"),
             since: since,
-            heartbeat: try row.isNull("heartbeat") ? nil : try row.json("heartbeat", as: CellHeartbeat.self),
+            heartbeat: try row.isNull("heartbeat") ? nil : try row.document("heartbeat", as: CellHeartbeat.self),
             lastSequence: try row.get("last_sequence"))
         let cutAt: String? = try row.get("cut_at")
         if let cutAt {

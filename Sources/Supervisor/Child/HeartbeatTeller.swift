@@ -89,7 +89,7 @@ struct HeartbeatTeller: Sendable {
         do {
             let envelope = Envelope(
                 messageID: parts.ids.uuid(), requestID: "-", deadline: heartbeat.sentAt + Self.lifetime,
-                sender: parts.sender, kind: CellHeartbeat.kind, body: try JSONEncoder().encode(heartbeat))
+                sender: parts.sender, kind: CellHeartbeat.kind, body: Data(heartbeat.json))
             try await parts.publish(envelope, kind: "cell.heartbeat")
         } catch {
             parts.logger.debug("heartbeat was not sent", metadata: ["error": "\(error)"])

@@ -99,7 +99,7 @@ struct ChildWatcher: Sendable {
         do {
             switch delivery.envelope.kind {
             case CellHeartbeat.kind:
-                let heartbeat = try JSONDecoder().decode(CellHeartbeat.self, from: delivery.envelope.body)
+                let heartbeat = try CellHeartbeat(json: Array(delivery.envelope.body))
                 await hear(heartbeat)
                 return .acknowledge
             case SequencedEvent.kind:
