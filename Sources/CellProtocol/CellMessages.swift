@@ -9,12 +9,17 @@ package protocol CellRequest: Codable, Sendable {
     associatedtype Reply: Codable, Sendable
     /// The envelope's `kind`; the answer's is the same with `.reply` behind it.
     static var kind: String { get }
+    /// The envelope's body, and the request that it holds: JSON.
+    func body() throws -> Data
+    init(body: Data) throws
     /// The answer's body: JSON unless the request says otherwise.
     static func encode(_ reply: Reply) throws -> Data
     static func decode(_ body: Data) throws -> Reply
 }
 
 extension CellRequest {
+    package func body() throws -> Data { try JSONEncoder().encode(self) }
+    package init(body: Data) throws { self = try JSONDecoder().decode(Self.self, from: body) }
     package static func encode(_ reply: Reply) throws -> Data { try JSONEncoder().encode(reply) }
     package static func decode(_ body: Data) throws -> Reply { try JSONDecoder().decode(Reply.self, from: body) }
 }

@@ -135,7 +135,7 @@ package final class ChildRouter: CellRouter {
             let envelope = Envelope(
                 messageID: ids.uuid(), requestID: context.requestID, traceParent: context.traceParent,
                 deadline: context.deadline, sender: sender, caller: context.caller, kind: R.kind,
-                body: try JSONEncoder().encode(request))
+                body: try request.body())
             return try CellCall.decode(try await relay(envelope, to: cell), as: R.self)
         } catch let error as CellError {
             throw error

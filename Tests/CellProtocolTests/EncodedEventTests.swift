@@ -41,6 +41,24 @@ import Testing
         #expect(throws: JSONSyntaxError.self) { try CellHeartbeat(json: Array("{}".utf8)) }
     }
 
+    @Test("a request for servers reads and writes itself as its coded form does")
+    func requests() throws {
+        for group in [nil, ServerGroupID(WireSample.server.uuid)] {
+            let request = GetRequest(
+                ids: [WireSample.server, ServerID("8f2f8f5e-7a0c-4c5e-9a43-0d6f0c1a2b3c")].compactMap(\.self),
+                view: ServerViewContext(
+                    detail: .single, microversion: 96, computeURL: "https://c:8774/compute/v2.1", isAdmin: true,
+                    serverGroup: group))
+            for read in [
+                try GetRequest(body: JSONEncoder().encode(request)),
+                try JSONDecoder().decode(GetRequest.self, from: request.body()),
+            ] {
+                #expect(read.ids == request.ids && read.view == request.view)
+            }
+        }
+        #expect(throws: JSONSyntaxError.self) { try GetRequest(body: Data("{\"ids\":[\"x\"]}".utf8)) }
+    }
+
     @Test(
         "an event that lacks something or is of a kind to come is refused",
         arguments: [

@@ -115,7 +115,7 @@ struct BranchResponder: Sendable {
 
     /// One call a child, at the same time. A page that lies in one child is passed on and its answer framed by nobody.
     private func get(_ envelope: Envelope) async throws -> Envelope {
-        let request = try JSONDecoder().decode(GetRequest.self, from: envelope.body)
+        let request = try GetRequest(body: envelope.body)
         guard request.ids.count <= GetRequest.batchLimit else {
             throw CellFailure(message: "more than \(GetRequest.batchLimit) servers in one request")
         }
@@ -167,13 +167,13 @@ struct BranchResponder: Sendable {
     }
 
     private func act(_ envelope: Envelope) async throws -> Envelope {
-        let id = try JSONDecoder().decode(ActRequest.self, from: envelope.body).id
+        let id = try ActRequest(body: envelope.body).id
         if let leaf = try await leaf(of: id) { return try await pass(envelope, to: leaf) }
         return try await parts.reply(envelope, to: ActRequest.self) { _ in .notFound }
     }
 
     private func console(_ envelope: Envelope) async throws -> Envelope {
-        let id = try JSONDecoder().decode(ConsoleOutputRequest.self, from: envelope.body).id
+        let id = try ConsoleOutputRequest(body: envelope.body).id
         if let leaf = try await leaf(of: id) { return try await pass(envelope, to: leaf) }
         return try await parts.reply(envelope, to: ConsoleOutputRequest.self) { _ in .notFound }
     }
@@ -191,7 +191,7 @@ struct BranchResponder: Sendable {
     // MARK: Events and hosts
 
     private func setHost(_ envelope: Envelope) async throws -> Envelope {
-        let host = try JSONDecoder().decode(SetHostRequest.self, from: envelope.body).host
+        let host = try SetHostRequest(body: envelope.body).host
         if let leaf = try await store.leaves(of: [host])[host] { return try await pass(envelope, to: leaf) }
         return try await parts.reply(envelope, to: SetHostRequest.self) { _ in .notFound }
     }

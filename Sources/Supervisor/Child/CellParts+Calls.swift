@@ -48,7 +48,7 @@ extension CellParts {
 
     /// Sends again what happened after some number.
     func events(_ envelope: Envelope) async throws -> Envelope {
-        let request = try JSONDecoder().decode(EventsRequest.self, from: envelope.body)
+        let request = try EventsRequest(body: envelope.body)
         let (events, newest) = try await store.events(after: request.after, limit: EventsRequest.batchLimit)
         return CellCall.reply(
             to: envelope, as: EventsRequest.self, body: EventsRequest.Reply.text(events, of: cell, newest: newest),
@@ -59,7 +59,7 @@ extension CellParts {
     func reply<R: CellRequest>(
         _ envelope: Envelope, to _: R.Type, _ body: (R) async throws -> R.Reply
     ) async throws -> Envelope {
-        let request = try JSONDecoder().decode(R.self, from: envelope.body)
+        let request = try R(body: envelope.body)
         return try CellCall.reply(
             to: envelope, as: R.self, try await body(request), messageID: ids.uuid(), sender: sender)
     }

@@ -1,0 +1,75 @@
+import CloudModel
+import FoundationEssentials
+package import Primitives
+
+// A page of a list asks as many cells as its servers are in, each with one of these.
+
+extension GetRequest: JSONReadable {
+    package init(_ reader: inout JSONReader) throws(JSONSyntaxError) {
+        var ids: [ServerID]?
+        var view: ServerViewContext?
+        try reader.object { (key, reader) throws(JSONSyntaxError) in
+            switch key {
+            case "ids":
+                var read: [ServerID] = []
+                try reader.array { reader throws(JSONSyntaxError) in read.append(try reader.named { ServerID($0) }) }
+                ids = read
+            case "view": view = try ServerViewContext(&reader)
+            default: try reader.skip()
+            }
+        }
+        guard let ids, let view else { throw reader.error("a request without all its members") }
+        self.init(ids: ids, view: view)
+    }
+
+    package init(body: Data) throws { self = try Self(json: Array(body)) }
+}
+
+extension GetRequest: JSONWritable {
+    package func write(to writer: inout JSONWriter) {
+        writer.array("ids") { writer in
+            for id in ids { writer.element(id.description) }
+        }
+        writer.field("view", view)
+    }
+
+    package func body() -> Data { Data(json) }
+}
+
+extension ServerViewContext: JSONReadable {
+    package init(_ reader: inout JSONReader) throws(JSONSyntaxError) {
+        var detail: Detail?
+        var microversion: Int?
+        var computeURL: String?
+        var isAdmin: Bool?
+        var group: ServerGroupID?
+        try reader.object { (key, reader) throws(JSONSyntaxError) in
+            switch key {
+            case "detail": detail = try reader.named { Detail(rawValue: $0) }
+            case "microversion": microversion = try reader.integer()
+            case "computeURL": computeURL = try reader.string()
+            case "isAdmin": isAdmin = try reader.bool()
+            case "serverGroup":
+                group = try reader.optional { reader throws(JSONSyntaxError) in
+                    try reader.named { ServerGroupID($0) }
+                }
+            default: try reader.skip()
+            }
+        }
+        guard let detail, let microversion, let computeURL, let isAdmin else {
+            throw reader.error("a view without all its members")
+        }
+        self.init(
+            detail: detail, microversion: microversion, computeURL: computeURL, isAdmin: isAdmin, serverGroup: group)
+    }
+}
+
+extension ServerViewContext: JSONWritable {
+    package func write(to writer: inout JSONWriter) {
+        writer.field("detail", detail.rawValue)
+        writer.field("microversion", microversion)
+        writer.field("computeURL", computeURL)
+        writer.field("isAdmin", isAdmin)
+        writer.field("serverGroup", ifAny: serverGroup?.description)
+    }
+}
