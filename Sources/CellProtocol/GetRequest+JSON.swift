@@ -1,5 +1,5 @@
 import CloudModel
-import FoundationEssentials
+package import FoundationEssentials
 package import Primitives
 
 // A page of a list asks as many cells as its servers are in, each with one of these.
