@@ -64,7 +64,9 @@ struct LabServers: Sendable {
         let name = "lab_cell_\(cell.components.joined(separator: "_"))"
         try await administration.execute(
             Statement(raw: "create database \(name) template \(Self.template(kind)) strategy file_copy").once)
-        return PostgresPool(try Self.configuration(ready, database: name, sessions: sessions))
+        var configuration = try Self.configuration(ready, database: name, sessions: sessions)
+        configuration.plansOnce = true  // as the cells' own processes
+        return PostgresPool(configuration)
     }
 
     /// Sessions of the root's processes with the root's database.
