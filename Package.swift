@@ -354,6 +354,22 @@ let package = Package(
                 subprocess, systemPackage,
             ]),
         tests("ServerViewsTests", ["ServerViews", "CellProtocol", "CloudModel", "Primitives"]),
+        .target(
+            name: "FuzzTargets",
+            dependencies: [
+                "CellProtocol", "CloudModel", "ComputeAPI", "ComputeAgent", "HTTPKit", "ImageInspector", "MessageBus",
+                "Primitives", "RabbitMQTransport", "Topology", httpTypes,
+            ],
+            path: "Tests/FuzzTargets", swiftSettings: settings),
+        tests("FuzzTests", ["FuzzTargets"]),
     ],
     swiftLanguageModes: [.v6]
 )
+
+// libFuzzer has a main function of its own, so this is built by deploy/fuzz alone.
+if Context.environment["CELLWRIGHT_FUZZ"] != nil {
+    package.targets.append(
+        .executableTarget(
+            name: "cellwright-fuzz", dependencies: ["FuzzTargets"], path: "Tests/Fuzzer",
+            swiftSettings: settings + [.unsafeFlags(["-parse-as-library"])]))
+}
