@@ -18,12 +18,15 @@ let certificates = Target.Dependency.product(name: "X509", package: "swift-certi
 let collections = Target.Dependency.product(name: "Collections", package: "swift-collections")
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let cryptoExtras = Target.Dependency.product(name: "CryptoExtras", package: "swift-crypto")
+let heap = Target.Dependency.product(name: "HeapModule", package: "swift-collections")
 let httpClient = Target.Dependency.product(name: "AsyncHTTPClient", package: "async-http-client")
 let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
 let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
 let hummingbirdCore = Target.Dependency.product(name: "HummingbirdCore", package: "hummingbird")
 let hummingbirdTesting = Target.Dependency.product(name: "HummingbirdTesting", package: "hummingbird")
 let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let lifecycleTestKit = Target.Dependency.product(
+    name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let metrics = Target.Dependency.product(name: "Metrics", package: "swift-metrics")
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
@@ -202,6 +205,13 @@ let package = Package(
                 httpClient, lifecycle, logging, nioCore, nioHTTP1,
             ]),
 
+        module(
+            "SimulationKit",
+            [
+                "CellProtocol", "CloudModel", "ComputeAgent", "Conductor", "HypervisorDriver", "MessageBus",
+                "PlacementCore", "Primitives", "SagaEngine", "ServerLifecycle", "Supervisor", heap, lifecycle, logging,
+            ]),
+
         // Deploying
         module("Topology", ["CloudModel", "MessageBus", "Primitives", crypto, yams]),
         module(
@@ -309,7 +319,7 @@ let package = Package(
         tests("StyleTests", []),
         tests("TopologyTests", ["Topology", "CloudModel", "Primitives"]),
         tests("PrimitivesTests", ["Primitives"]),
-        tests("ServiceKitTests", ["ServiceKit"]),
+        tests("ServiceKitTests", ["ServiceKit", "Primitives", lifecycleTestKit]),
         tests("CellProtocolTests", ["CellProtocol", "CloudModel", "MessageBus", "Primitives"]),
         tests(
             "DeployerTests",
@@ -317,6 +327,10 @@ let package = Package(
                 "Deployer", "Topology", "CloudModel", "MessageBus", "Primitives", systemPackage, asn1, certificates,
                 crypto,
             ]),
+        .executableTarget(
+            name: "cellwright-seeds", dependencies: ["SimulationKit", argumentParser], path: "Tests/Seeds",
+            swiftSettings: settings),
+        tests("SeedTests", ["SimulationKit", "Primitives", "TestSupport"]),
         tests(
             "SimulationTests",
             [
@@ -354,6 +368,22 @@ let package = Package(
                 subprocess, systemPackage,
             ]),
         tests("ServerViewsTests", ["ServerViews", "CellProtocol", "CloudModel", "Primitives"]),
+        .target(
+            name: "FuzzTargets",
+            dependencies: [
+                "CellProtocol", "CloudModel", "ComputeAPI", "ComputeAgent", "HTTPKit", "ImageInspector", "MessageBus",
+                "Primitives", "RabbitMQTransport", "Topology", httpTypes,
+            ],
+            path: "Tests/FuzzTargets", swiftSettings: settings),
+        tests("FuzzTests", ["FuzzTargets"]),
     ],
     swiftLanguageModes: [.v6]
 )
+
+// libFuzzer has a main function of its own, so this is built by deploy/fuzz alone.
+if Context.environment["CELLWRIGHT_FUZZ"] != nil {
+    package.targets.append(
+        .executableTarget(
+            name: "cellwright-fuzz", dependencies: ["FuzzTargets"], path: "Tests/Fuzzer",
+            swiftSettings: settings + [.unsafeFlags(["-parse-as-library"])]))
+}

@@ -65,5 +65,6 @@ struct ComputeRequest: Sendable {
         PageRequest.nextLink(base: "\(computeURL)/\(path)", query: query, lastID: lastID)
     }
 
-    func forbidden() -> APIFault { .forbidden("Policy doesn't allow this action to be performed.") }
+    func forbidden() -> APIFault { Self.forbidden() }
+    static func forbidden() -> APIFault { .forbidden("Policy doesn't allow this action to be performed.") }
 }

@@ -29,10 +29,13 @@ package struct ComputeService: APIService {
         ]
     }
 
+    /// Everything below `/compute/v2.1`.
+    var routes: [ComputeRoute] { endpoints.flatMap(\.routes) }
+
     package func addRoutes(to routes: APIRoutes) {
         VersionDocuments.addRoutes(to: routes)
         let secured = routes.group("v2.1").add(middleware: Authentication(dependencies.tokens))
-        for route in endpoints.flatMap(\.routes) {
+        for route in self.routes {
             for prefix in ["", "{project}/"] {
                 secured.on(RouterPath(prefix + route.path), method: route.method) { request, context in
                     try await Self.answer(route, request, context, hasProject: !prefix.isEmpty)

@@ -5,6 +5,7 @@ package import HypervisorDriver
 package import Logging
 package import MessageBus
 package import Primitives
+import ServiceKit
 import ServiceLifecycle
 
 /// A compute host's agent: takes commands from its own queue, does them once, reports, and tells every few seconds that
@@ -80,7 +81,7 @@ package struct AgentService: Service {
     }
 
     package func run() async throws {
-        try await cancelWhenGracefulShutdown {
+        try await runUntilShutdown {
             try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask { try await self.receive() }
                 group.addTask { try await self.beat() }
@@ -107,7 +108,7 @@ package struct AgentService: Service {
             } catch {
                 // The queue is made by the cell's supervisor: until it has, or while the broker is away, try again.
                 logger.warning("can't receive commands", metadata: ["error": "\(error)"])
-                var random = SystemRandomNumberGenerator()
+                var random = ids.chance()
                 try await clock.sleep(for: backoff.delay(attempt: attempt, using: &random))
                 attempt += 1
             }
@@ -261,7 +262,7 @@ package struct AgentService: Service {
                 } catch {
                     logger.warning("report will be sent again", metadata: ["error": "\(error)"])
                 }
-                var random = SystemRandomNumberGenerator()
+                var random = ids.chance()
                 try await clock.sleep(for: backoff.delay(attempt: attempt, using: &random))
                 attempt += 1
             }

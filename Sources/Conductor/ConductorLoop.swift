@@ -102,7 +102,7 @@ struct ConductorLoop {
     private mutating func complain(_ error: CellStoreError) async {
         if Task.isCancelled { return }
         logger.warning("the database is not used for now", metadata: ["error": "\(error)"])
-        var random = SystemRandomNumberGenerator()
+        var random = ids.chance()
         let delay = Backoff().delay(attempt: failures, using: &random)
         failures += 1
         do {

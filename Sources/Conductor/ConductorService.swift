@@ -104,7 +104,7 @@ package struct ConductorService: Service {
 
     /// Does it again, with a growing wait, until cancelled.
     private func persistently(_ complaint: Logger.Message, _ body: () async throws -> Void) async {
-        await RetryLoop(clock: clock, wallClock: wallClock, logger: logger).run(complaint, body)
+        await RetryLoop(clock: clock, wallClock: wallClock, ids: ids, logger: logger).run(complaint, body)
     }
 
     // MARK: Reports

@@ -39,6 +39,9 @@ package struct NetworkService: APIService {
         ]
     }
 
+    /// Everything below `/network/v2.0`.
+    var routes: [NetworkRoute] { endpoints.flatMap(\.routes) }
+
     package func addRoutes(to routes: APIRoutes) {
         routes.get("") { _, context in
             Response.json([
@@ -54,7 +57,7 @@ package struct NetworkService: APIService {
         secured.get("") { _, context in
             Response.json(["resources": .array(Self.collections.map { Self.resource($0, context) })])
         }
-        for route in endpoints.flatMap(\.routes) {
+        for route in self.routes {
             secured.on(RouterPath(route.path), method: route.method) { request, context in
                 let call = try NetworkRequest(request, context)
                 try route.authorize(call)

@@ -7,6 +7,18 @@ package protocol IDSource: Sendable {
 
 extension IDSource {
     package func next<Subject>(_: Subject.Type = Subject.self) -> Identifier<Subject> { Identifier(uuid()) }
+
+    /// Chance for one purpose: as random as the ids are, and as repeatable.
+    package func chance() -> SplitMix {
+        let (seed, fold) = withUnsafeBytes(of: uuid().uuid) { bytes in
+            (
+                bytes.loadUnaligned(fromByteOffset: 0, as: UInt64.self),
+                bytes.loadUnaligned(fromByteOffset: 8, as: UInt64.self)
+            )
+        }
+        // Some bits of an id are always the same; what they meet in the other half is not.
+        return SplitMix(seed: seed ^ fold)
+    }
 }
 
 /// Calendar time. Services never call `Date()` themselves. Durations are measured with a `Clock` instead.

@@ -1,14 +1,14 @@
-import FoundationEssentials
-import MessageBus
+package import FoundationEssentials
+package import MessageBus
 import Primitives
 
 /// How an envelope travels: its fields as JSON in the header `cw-envelope`, its body as the message's raw body.
-enum EnvelopeCodec {
+package enum EnvelopeCodec {
     static let header = "cw-envelope"
     /// The JSON must fit the frame that holds a message's properties.
     static let headLimitBytes = 64 * 1024
 
-    static func encodeHead(of envelope: Envelope) throws(BusError) -> Data {
+    package static func encodeHead(of envelope: Envelope) throws(BusError) -> Data {
         var writer = JSONWriter(capacity: 512)
         writer.object { write(envelope, to: &$0) }
         guard writer.bytes.count <= headLimitBytes else {
@@ -39,7 +39,7 @@ enum EnvelopeCodec {
         head.field("kind", envelope.kind)
     }
 
-    static func decode(head data: Data?, body: Data) throws(BusError) -> Envelope {
+    package static func decode(head data: Data?, body: Data) throws(BusError) -> Envelope {
         guard let data else { throw .malformed("no \(header) header") }
         guard data.count <= headLimitBytes else {
             throw .malformed("envelope fields of \(data.count) bytes, the limit is \(headLimitBytes)")

@@ -9,18 +9,21 @@ package struct RetryLoop: Sendable {
 
     private let clock: any Clock<Duration>
     private let wallClock: any WallClock
+    private let ids: any IDSource
     private let logger: Logger
 
-    package init(clock: any Clock<Duration>, wallClock: any WallClock, logger: Logger) {
+    /// - Parameter ids: where the waits' chance comes from.
+    package init(clock: any Clock<Duration>, wallClock: any WallClock, ids: any IDSource, logger: Logger) {
         self.clock = clock
         self.wallClock = wallClock
+        self.ids = ids
         self.logger = logger
     }
 
     /// - Parameter complaint: logged with the error each time `body` fails.
     package func run(_ complaint: Logger.Message, _ body: () async throws -> Void) async {
         let backoff = Backoff()
-        var random = SystemRandomNumberGenerator()
+        var random = ids.chance()
         var attempt = 0
         while !Task.isCancelled {
             let start = wallClock.now()

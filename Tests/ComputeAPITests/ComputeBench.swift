@@ -18,6 +18,7 @@ struct ComputeBench {
     let images = FixedImages()
     let flavors: InMemoryFlavorStore
     let actions = InMemoryInstanceActionStore()
+    let service: ComputeService
     let api: APIConversation
     let networkID: String
 
@@ -48,16 +49,14 @@ struct ComputeBench {
             BootableImage(
                 id: try #require(ImageID(Self.imageID)), name: "guest", status: "active", sizeBytes: 1 << 20,
                 virtualSizeBytes: 64 << 20, sha512: "00", diskFormat: "qcow2"))
-        api = APIConversation(
-            [
-                ComputeService(
-                    ComputeDependencies(
-                        directory: cloud, acceptance: cloud, cells: cloud, hosts: cloud, aggregates: cloud,
-                        serverGroups: cloud, flavors: flavors,
-                        keyPairs: InMemoryKeyPairStore(), quotas: InMemoryComputeQuotaStore(),
-                        actions: actions, networks: networks, images: images, tickets: images,
-                        tokens: PeopleTokens(), keyGenerator: Ed25519KeyGenerator(), ids: ids, wallClock: clock))
-            ], ids: ids)
+        service = ComputeService(
+            ComputeDependencies(
+                directory: cloud, acceptance: cloud, cells: cloud, hosts: cloud, aggregates: cloud,
+                serverGroups: cloud, flavors: flavors,
+                keyPairs: InMemoryKeyPairStore(), quotas: InMemoryComputeQuotaStore(),
+                actions: actions, networks: networks, images: images, tickets: images,
+                tokens: PeopleTokens(), keyGenerator: Ed25519KeyGenerator(), ids: ids, wallClock: clock))
+        api = APIConversation([service], ids: ids)
     }
 
     func path(_ rest: String) -> String { "\(Self.base)/\(rest)" }

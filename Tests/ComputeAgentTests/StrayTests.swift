@@ -36,7 +36,9 @@ import Testing
         init() throws {
             folder = try Sample.temporaryFolder()
             commands = NotedCommands(devices: folder + "/devices")
-            network = HostNetwork(commands: commands, directory: folder + "/networks", devices: folder + "/devices")
+            network = HostNetwork(
+                commands: commands, directory: folder + "/networks",
+                kernel: KernelFiles(devices: folder + "/devices"))
             try FileManager.default.createDirectory(atPath: folder + "/devices/lo", withIntermediateDirectories: true)
         }
 

@@ -95,4 +95,36 @@ import Testing
                 _ = try body.requiredInteger("ram")
             }.hasSuffix("12 is not of type 'integer'"))
     }
+
+    /// One visible character may be thousands of code points.
+    @Test func countsCodePoints() throws {
+        let text = "a" + String(repeating: "\u{301}", count: 300)
+        var reader = try JSONObjectReader(["name": .string(text), "map": ["k": .string(text)]], path: "body")
+        #expect(throws: APIFault.self) { try reader.string("name", length: 1...255) }
+        #expect(throws: APIFault.self) { try reader.textMap("map") }
+    }
+
+    @Test func repeatsLittleOfWhatItRefuses() throws {
+        let long = String(repeating: "n", count: 100_000)
+        var members: [String: JSONValue] = [long: 1]
+        for index in 0..<100 { members["\(index)\(long)"] = 1 }
+        let reader = try JSONObjectReader(.object(members), path: "body")
+        #expect(throws: APIFault.self) {
+            do throws(APIFault) {
+                try reader.finish()
+            } catch {
+                #expect(error.message.utf8.count < 2000)
+                throw error
+            }
+        }
+        var map = try JSONObjectReader(["metadata": .object([long: 1])], path: "body")
+        #expect(throws: APIFault.self) {
+            do throws(APIFault) {
+                _ = try map.textMap("metadata")
+            } catch {
+                #expect(error.message.utf8.count < 2000)
+                throw error
+            }
+        }
+    }
 }

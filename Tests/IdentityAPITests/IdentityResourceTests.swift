@@ -222,6 +222,21 @@ import Testing
         #expect(try await bench.call(.get, "/v3/domains?name=x", token: token)["domains"] == [])
     }
 
+    /// Other ways to a token, by which tokens of others were had elsewhere, do not exist.
+    @Test(arguments: [
+        "/v3/ec2tokens", "/v3/s3tokens", "/v3/OS-EC2/tokens", "/v3/credentials", "/v3/OS-TRUST/trusts",
+        "/v3/OS-OAUTH1/access_token", "/v3/auth/OS-FEDERATION/saml2", "/v2.0/tokens",
+    ])
+    func noOtherWayLeadsToAToken(path: String) async throws {
+        let bench = try await IdentityBench()
+        let body: JSONValue = ["credentials": ["access": "x", "signature": "y", "token": "z"]]
+        let own = try await bench.memberToken()
+        for token in [nil, own] {
+            let answer = try await bench.call(.post, path, token: token, body)
+            #expect([401, 404].contains(answer.status) && answer.token.isEmpty, "\(answer.status)")
+        }
+    }
+
     @Test func answersOtherMethodsAndPathsInKeystonesShape() async throws {
         let bench = try await IdentityBench()
         let method = try await bench.call(.put, "/v3/users", token: bench.adminToken())

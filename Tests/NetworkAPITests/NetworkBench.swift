@@ -11,15 +11,14 @@ struct NetworkBench {
     let ids = CountingIDs()
     let clock = ManualWallClock()
     let store: InMemoryNetworkStore
+    let service: NetworkService
     let api: APIConversation
 
     init() {
         store = InMemoryNetworkStore(ids: ids)
-        api = APIConversation(
-            [
-                NetworkService(
-                    NetworkDependencies(store: store, tokens: PeopleTokens(), ids: ids, wallClock: clock))
-            ], ids: ids)
+        service = NetworkService(
+            NetworkDependencies(store: store, tokens: PeopleTokens(), ids: ids, wallClock: clock))
+        api = APIConversation([service], ids: ids)
     }
 
     func path(_ rest: String) -> String { "\(Self.base)/\(rest)" }

@@ -13,7 +13,7 @@ import Testing
 @Suite(.enabled(if: PrivatePostgres.isInstalled, "PostgreSQL is not installed"), .timeLimit(.minutes(5)))
 struct WaitingBuildTests {
     private static let now = RootFixture.now
-    private static let returnLimit = PostgresRootStore.returnLimit
+    private static let returnLimit = Placements.returnLimit
 
     enum Absent: CaseIterable { case cell, host, both }
 
@@ -66,12 +66,12 @@ struct WaitingBuildTests {
     @Test func itWaitsForNothingThatAlwaysComesAndGoes() async throws {
         let root = try await RootFixture()
         let server = try #require(try await root.accept(RootFixture.newServer(zone: "north")).first)
-        for seconds in stride(from: 0, to: PostgresRootStore.patience, by: 20) {
+        for seconds in stride(from: 0, to: Placements.patience, by: 20) {
             try await setNorth(.cell, isUp: false, since: Self.now + seconds, in: root)
             #expect(try await root.place(now: Self.now + seconds).isEmpty)
             #expect(try await status(server.id, in: root) == "BUILD")
         }
-        #expect(try await root.place(now: Self.now + PostgresRootStore.patience).isEmpty)
+        #expect(try await root.place(now: Self.now + Placements.patience).isEmpty)
         #expect(try await status(server.id, in: root) == "ERROR")
     }
 
@@ -126,7 +126,7 @@ struct WaitingBuildTests {
         }
         #expect(try await status(server.id, in: root) == "BUILD")
         // It is not young any more.
-        now = Self.now + PostgresRootStore.patience
+        now = Self.now + Placements.patience
         for _ in 1...3 {
             let build = try #require(try await root.place(now: now).first)
             try await root.store.giveBack(build, reason: "cell \(build.cell) is down", now: now)

@@ -160,3 +160,25 @@ import Testing
         #expect(Date(microseconds: .min) < Date(microseconds: .max) && Date.distantFuture.microseconds > 0)
     }
 }
+
+@Suite struct SplitMixTests {
+    private struct OneID: IDSource {
+        let id: UUID
+        func uuid() -> UUID { id }
+    }
+
+    @Test func givesTheNumbersThatItGivesEverywhere() {
+        var random = SplitMix(seed: 1_234_567)
+        #expect(random.next() == 6_457_827_717_110_365_317)
+        #expect(random.next() == 3_203_168_211_198_807_973)
+        #expect(random.next() == 9_817_491_932_198_370_423)
+    }
+
+    @Test func chanceIsThatOfTheIDs() {
+        let id = UUID()
+        var (first, second, third) = (OneID(id: id).chance(), OneID(id: id).chance(), OneID(id: UUID()).chance())
+        let numbers = (0..<4).map { _ in first.next() }
+        #expect(numbers == (0..<4).map { _ in second.next() })
+        #expect(numbers != (0..<4).map { _ in third.next() })
+    }
+}

@@ -34,7 +34,11 @@ import Testing
     }
 
     @Test func thePureModulesTakeTimeIdsAndChanceFromOutside() throws {
-        let banned = ["Date()", "UUID()", "Task.sleep", ".random(", "ContinuousClock()"]
+        // Neither do they leave the thread that a simulation runs them on, as a yield does.
+        let banned = [
+            "Date()", "UUID()", "Task.sleep", ".random(", "ContinuousClock()", "SystemRandomNumberGenerator",
+            "Task.yield", "cancelWhenGracefulShutdown",
+        ]
         let allowed = ["Sources/Primitives/Sources.swift"]
         for file in try SourceTree.swiftFiles(under: "Sources")
         where Self.pureModules.contains(file.module) && !allowed.contains(file.path) {
@@ -56,6 +60,43 @@ import Testing
                 else { continue }
                 let module = String(line[range.upperBound...].prefix { $0.isLetter || $0.isNumber || $0 == "_" })
                 #expect(!Self.adapters.contains(module), "\(file.path):\(index + 1): imports \(module)")
+            }
+        }
+    }
+
+    /// No way leads an image to a tool but through the inspector: one place runs the tool, what it gets only the cache
+    /// makes, the cache only makes it of an inspection, and an inspection only the inspector makes.
+    @Test func everyWayOfAnImageToAToolGoesThroughTheInspector() throws {
+        let places: [(word: String, path: String)] = [
+            ("\"qemu-img\"", "Sources/ComputeAgent/Linux/LinuxGuestPreparation.swift"),
+            ("\"qemu-nbd\"", ""), ("\"qemu-io\"", ""), ("\"guestfish\"", ""), ("\"virt-", ""), ("\"mount\"", ""),
+            ("CachedImage(", "Sources/ComputeAgent/Linux/ImageCache.swift"),
+            ("ImageInspection(", "Sources/ImageInspector/ImageInspector.swift"),
+        ]
+        // What a deploy script does on the operator's machine is not an image's way.
+        for file in try SourceTree.swiftFiles(under: "Sources") where file.module != "Deployer" {
+            for (index, line) in file.lines.enumerated() {
+                for (word, path) in places where line.contains(word) && !line.contains("///") {
+                    #expect(file.path == path, "\(file.path):\(index + 1): \(word)")
+                }
+            }
+        }
+        let preparation = try SourceTree.text("Sources/ComputeAgent/Linux/LinuxGuestPreparation.swift")
+        #expect(preparation.contains("let base = try await images.fetch("))
+        #expect(preparation.contains("\"-F\", base.format, \"-b\", base.path"))
+    }
+
+    @Test func noLogLineHoldsASecret() throws {
+        let secrets = ["token", "password", "ticket", "secret", "userData", "adminPass", "reveal()"]
+        for file in try SourceTree.swiftFiles(under: "Sources") {
+            for (index, line) in file.lines.enumerated()
+            where line.contains("logger.") || line.contains("metadata: [") || line.contains("metadata[") {
+                let values = line.split(separator: "\\(").dropFirst().map { $0.prefix { $0 != ")" } }
+                for value in values {
+                    for secret in secrets where value.contains(secret) {
+                        Issue.record("\(file.path):\(index + 1): \(secret) in a line of the log")
+                    }
+                }
             }
         }
     }

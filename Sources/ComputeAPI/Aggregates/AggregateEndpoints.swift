@@ -144,10 +144,12 @@ struct AggregateEndpoints: ComputeEndpoints {
         }
         var metadata: [String: String?] = [:]
         for (key, value) in members {
-            guard (1...255).contains(key.count) else { throw .badRequest("Invalid metadata key: \(key.prefix(255))") }
+            guard (1...255).contains(key.unicodeScalars.count) else {
+                throw .badRequest("Invalid metadata key: \(key.prefix(255))")
+            }
             switch value {
             case .null: metadata[key] = .some(nil)
-            case .string(let text) where text.count <= 255: metadata[key] = text
+            case .string(let text) where text.unicodeScalars.count <= 255: metadata[key] = text
             case .string, .bool, .integer, .number, .array, .object:
                 throw arguments.invalid(key, value, "is not text of at most 255 characters")
             }

@@ -71,7 +71,7 @@ struct FlavorExtraSpecEndpoints: ComputeEndpoints {
                 throw .badRequest("Invalid extra spec key: \(key.prefix(255))")
             }
             switch value {
-            case .string(let text) where text.count <= 255: specs[key] = text
+            case .string(let text) where text.unicodeScalars.count <= 255: specs[key] = text
             case .integer, .number: specs[key] = value.text
             case .string, .null, .bool, .array, .object:
                 throw .badRequest("Invalid value of extra spec \(key): it must be text or a number.")

@@ -59,6 +59,10 @@ struct ServerCreation: Sendable {
                 id, project: request.project, isAdmin: request.isAdmin)
         else { throw APIFault.badRequest("Can not find requested image") }
         guard image.status == "active" else { throw APIFault.badRequest("Image \(id) is not active.") }
+        // Its disk would be as large as the image says, and the host would have to find room for it.
+        guard flavor.diskGiB > 0 || request.isAdmin else {
+            throw APIFault.forbidden("Only volume-backed servers are allowed for flavors with zero disk.")
+        }
         guard flavor.memoryMiB >= image.minimumMemoryMiB else {
             throw APIFault.badRequest("Flavor's memory is too small for requested image.")
         }

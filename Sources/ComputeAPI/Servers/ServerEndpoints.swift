@@ -70,7 +70,7 @@ struct ServerEndpoints: ComputeEndpoints {
             changes.description = .set(try ServerOrder.description(&body))
         }
         if request.version >= 90, let hostname = try body.string("hostname", length: 2...255) {
-            changes.hostname = try ServerOrder.checkHostname(hostname, request, body)
+            changes.hostname = try ServerOrder.checkHostname(hostname, version: request.version, body)
         }
         try body.finish()
         let row = try await servers.row(request)

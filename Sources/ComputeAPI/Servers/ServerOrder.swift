@@ -1,21 +1,21 @@
 import CloudModel
 import FoundationEssentials
-import HTTPKit
+package import HTTPKit
 import Primitives
 
 /// What `POST /servers` asks for, checked as far as the text alone allows.
-struct ServerOrder: Sendable {
+package struct ServerOrder: Sendable {
     /// Servers of one request.
-    static let countLimit = 1000
+    package static let countLimit = 1000
     private static let tagLimit = 50
     private static let tagLengthLimit = 60
     /// Characters of base64 text.
     private static let userDataLimit = 65_535
 
-    var name = ""
+    package internal(set) var name = ""
     var imageID: ImageID?
     var flavorID = ""
-    var metadata: [String: String] = [:]
+    package internal(set) var metadata: [String: String] = [:]
     var networks = PortReservation.Choice.automatic
     var diskConfig: String?
     var accessIPv4: String?
@@ -23,14 +23,14 @@ struct ServerOrder: Sendable {
     var availabilityZone: String?
     var keyName: String?
     var wantsConfigDrive: Bool?
-    var minimumCount = 1
-    var maximumCount = 1
+    package internal(set) var minimumCount = 1
+    package internal(set) var maximumCount = 1
     var wantsReservationID = false
     var userData: String?
     var securityGroups: [String] = []
     var description: String?
     var tags: [String] = []
-    var hostname: String?
+    package internal(set) var hostname: String?
     var adminPassword: String?
     /// Administrators' choice, from `az:host` or, as of 2.74, `host` or `hypervisor_hostname`.
     var forcedHost: String?
@@ -39,8 +39,27 @@ struct ServerOrder: Sendable {
     /// A hint of those.
     var group: ServerGroupID?
 
+    /// What decides beside the text.
+    package struct Terms: Sendable {
+        /// The minor of 2.N.
+        var version: Int
+        var isAdmin: Bool
+
+        package init(version: Int, isAdmin: Bool) {
+            self.version = version
+            self.isAdmin = isAdmin
+        }
+    }
+
     static func read(_ request: ComputeRequest) async throws -> ServerOrder {
-        var outer = try await request.body()
+        let terms = Terms(version: request.version, isAdmin: request.isAdmin)
+        return try read(try await request.body(), terms)
+    }
+
+    /// - Parameter document: the request's body.
+    /// - Throws: a 400 or a 403 that says what is wrong.
+    package static func read(_ document: JSONObjectReader, _ terms: Terms) throws(APIFault) -> ServerOrder {
+        var outer = document
         var body = try outer.requiredObject("server")
         var order = ServerOrder()
         for key in ["os:scheduler_hints", "OS-SCH-HNT:scheduler_hints"] where outer.has(key) {
@@ -55,10 +74,10 @@ struct ServerOrder: Sendable {
         order.group = hints.group
         try outer.finish()
         try order.readBasics(&body)
-        try order.readPlacement(&body, request)
+        try order.readPlacement(&body, terms)
         try order.readBlockDevices(&body)
-        try order.readNetworks(&body, request)
-        try order.readExtras(&body, request)
+        try order.readNetworks(&body, terms)
+        try order.readExtras(&body, terms)
         try body.finish()
         guard order.imageID != nil else { throw APIFault.badRequest("Invalid imageRef provided.") }
         if order.maximumCount > 1, let reason = order.networks.reasonForOne { throw APIFault.badRequest(reason) }
@@ -69,7 +88,7 @@ struct ServerOrder: Sendable {
         name = try body.requiredName()
         guard let reference = body.value("flavorRef") else { throw body.missing("flavorRef") }
         switch reference {
-        case .string(let text) where !text.isEmpty && text.count <= 255: flavorID = Self.lastComponent(text)
+        case .string(let text) where !text.isEmpty && text.utf8.count <= 255: flavorID = Self.lastComponent(text)
         case .integer(let number): flavorID = String(number)
         case .string, .null, .bool, .number, .array, .object:
             throw body.invalid("flavorRef", reference, "is not a flavor's id")
@@ -110,7 +129,7 @@ struct ServerOrder: Sendable {
     }
 
     private mutating func readPlacement(
-        _ body: inout JSONObjectReader, _ request: ComputeRequest
+        _ body: inout JSONObjectReader, _ terms: Terms
     ) throws(APIFault) {
         if let zone = try body.string("availability_zone", length: 1...255) {
             let parts = zone.split(separator: ":", omittingEmptySubsequences: false).map(String.init)
@@ -119,7 +138,7 @@ struct ServerOrder: Sendable {
             if parts.count > 1, !parts[1].isEmpty { forcedHost = parts[1] }
             if parts.count > 2, !parts[2].isEmpty { forcedHypervisor = parts[2] }
         }
-        if request.version >= 74 {
+        if terms.version >= 74 {
             if let host = try body.string("host", length: 1...255) {
                 guard forcedHost == nil else {
                     throw .badRequest("Host is given twice: in availability_zone and host.")
@@ -128,7 +147,7 @@ struct ServerOrder: Sendable {
             }
             if let name = try body.string("hypervisor_hostname", length: 1...255) { forcedHypervisor = name }
         }
-        if (forcedHost != nil || forcedHypervisor != nil) && !request.isAdmin { throw request.forbidden() }
+        if (forcedHost != nil || forcedHypervisor != nil) && !terms.isAdmin { throw ComputeRequest.forbidden() }
     }
 
     /// The image as local root disk is the one mapping there is; it may be spelled out.
@@ -159,12 +178,12 @@ struct ServerOrder: Sendable {
         try mapping.finish()
     }
 
-    private mutating func readNetworks(_ body: inout JSONObjectReader, _ request: ComputeRequest) throws(APIFault) {
+    private mutating func readNetworks(_ body: inout JSONObjectReader, _ terms: Terms) throws(APIFault) {
         guard let value = body.value("networks") else {
-            if request.version >= 37 { throw body.missing("networks") }
+            if terms.version >= 37 { throw body.missing("networks") }
             return
         }
-        if request.version >= 37, let word = value.string {
+        if terms.version >= 37, let word = value.string {
             switch word {
             case "auto": networks = .automatic
             case "none": networks = .none
@@ -176,7 +195,7 @@ struct ServerOrder: Sendable {
         var list: [PortReservation.Network] = []
         for (index, element) in elements.enumerated() {
             var reader = try JSONObjectReader(element, path: "networks[\(index)]")
-            list.append(try Self.network(&reader, request))
+            list.append(try Self.network(&reader, terms))
         }
         let ports = list.compactMap(\.portID)
         guard Set(ports).count == ports.count else { throw .badRequest("A port is listed twice in networks.") }
@@ -185,7 +204,7 @@ struct ServerOrder: Sendable {
     }
 
     private static func network(
-        _ reader: inout JSONObjectReader, _ request: ComputeRequest
+        _ reader: inout JSONObjectReader, _ terms: Terms
     ) throws(APIFault) -> PortReservation.Network {
         var network = PortReservation.Network()
         if let text = try reader.string("uuid", nullable: true) {
@@ -202,7 +221,7 @@ struct ServerOrder: Sendable {
             }
             network.fixedAddress = address.description
         }
-        if request.version == 32 || request.version >= 42 { network.tag = try reader.string("tag", length: 1...60) }
+        if terms.version == 32 || terms.version >= 42 { network.tag = try reader.string("tag", length: 1...60) }
         try reader.finish()
         guard network.networkID != nil || network.portID != nil else {
             throw .badRequest("Bad networks format: network uuid is not in proper format")
@@ -216,33 +235,35 @@ struct ServerOrder: Sendable {
         return network
     }
 
-    private mutating func readExtras(_ body: inout JSONObjectReader, _ request: ComputeRequest) throws(APIFault) {
+    private mutating func readExtras(_ body: inout JSONObjectReader, _ terms: Terms) throws(APIFault) {
         for var group in try body.objects("security_groups") ?? [] {
             let name = try group.requiredString("name", length: 1...255)
             try group.finish()
             if !securityGroups.contains(name) { securityGroups.append(name) }
         }
-        if request.version <= 56, let files = try body.array("personality"), !files.isEmpty {
+        if terms.version <= 56, let files = try body.array("personality"), !files.isEmpty {
             throw .badRequest("Files can't be injected in this cloud: use user_data.")
         }
-        if request.version >= 19, body.has("description") { description = try Self.description(&body) }
-        if request.version >= 52, let texts = try body.strings("tags") {
+        if terms.version >= 19, body.has("description") { description = try Self.description(&body) }
+        if terms.version >= 52, let texts = try body.strings("tags") {
             guard texts.count <= Self.tagLimit else {
                 throw .badRequest("The number of tags exceeded the per-server limit \(Self.tagLimit)")
             }
             for text in texts
-            where !(1...Self.tagLengthLimit).contains(text.count) || text.contains("/") || text.contains(",") {
+            where !(1...Self.tagLengthLimit).contains(text.unicodeScalars.count) || text.contains("/")
+                || text.contains(",")
+            {
                 throw .badRequest("Tag '\(text.prefix(100))' is invalid.")
             }
             tags = texts.reduce(into: []) { kept, tag in if !kept.contains(tag) { kept.append(tag) } }
         }
-        if request.version >= 63, body.has("trusted_image_certificates") {
+        if terms.version >= 63, body.has("trusted_image_certificates") {
             if let certificates = try body.array("trusted_image_certificates", nullable: true), !certificates.isEmpty {
                 throw .badRequest("Image signatures are not verified in this cloud: leave out the certificates.")
             }
         }
-        if request.version >= 90, let text = try body.string("hostname", length: 2...255) {
-            hostname = try Self.checkHostname(text, request, body)
+        if terms.version >= 90, let text = try body.string("hostname", length: 2...255) {
+            hostname = try Self.checkHostname(text, version: terms.version, body)
             if maximumCount > 1 { throw .badRequest("A hostname can't be given to more than one server.") }
         }
     }
@@ -277,7 +298,7 @@ extension ServerOrder {
 
     /// A DNS label, or from 2.94 on a whole name.
     static func checkHostname(
-        _ text: String, _ request: ComputeRequest, _ body: JSONObjectReader
+        _ text: String, version: Int, _ body: JSONObjectReader
     ) throws(APIFault) -> String {
         let labels = text.split(separator: ".", omittingEmptySubsequences: false)
         let isValid = labels.allSatisfy { label in
@@ -286,7 +307,7 @@ extension ServerOrder {
                     $0.isASCII && (Character($0).isLetter || Character($0).isNumber || $0 == "-")
                 }
         }
-        guard isValid, labels.count == 1 || request.version >= 94 else {
+        guard isValid, labels.count == 1 || version >= 94 else {
             throw body.invalid("hostname", .string(text), "is not a 'fqdn'")
         }
         return text

@@ -6,21 +6,35 @@ import Primitives
     import Glibc
 #endif
 
+/// Where the kernel shows the host's devices and takes its settings.
+package struct KernelFiles: Sendable {
+    package var devices: String
+    /// Lets the `inet` hooks see frames that stay on one bridge: without it, groups would not hold between neighbours.
+    package var bridgeFilterSwitch: String
+
+    package init(
+        devices: String = "/sys/class/net",
+        bridgeFilterSwitch: String = "/proc/sys/net/bridge/bridge-nf-call-iptables"
+    ) {
+        self.devices = devices
+        self.bridgeFilterSwitch = bridgeFilterSwitch
+    }
+}
+
 /// Realises guests' networks on this host: a bridge a network, a tap a port, one address service (dnsmasq) a network that
 /// answers each port with the address the API shows, and the firewall. Everything may be repeated.
 struct HostNetwork: Sendable {
     let commands: any HostCommands
     /// Holds one folder a network: the address service's files.
     let directory: String
-    /// Where the kernel shows the host's devices.
-    private let devices: String
+    private let kernel: KernelFiles
     /// One change of the host's network at a time.
     private let turn = Bulkhead(name: "host network", limit: 1, waiting: 10_000)
 
-    init(commands: any HostCommands, directory: String, devices: String = "/sys/class/net") {
+    init(commands: any HostCommands, directory: String, kernel: KernelFiles = KernelFiles()) {
         self.commands = commands
         self.directory = directory
-        self.devices = devices
+        self.kernel = kernel
     }
 
     /// Makes what these interfaces need, and lets the firewall know all interfaces of the host.
@@ -57,7 +71,7 @@ struct HostNetwork: Sendable {
     /// Ports that have a device or an address here and are not of `known`, by their first digits.
     func strayPorts(besides known: [NetworkInterface]) async throws -> Set<String> {
         try await turn.run {
-            let taps = try FileManager.default.contentsOfDirectory(atPath: devices)
+            let taps = try FileManager.default.contentsOfDirectory(atPath: kernel.devices)
                 .compactMap { DeviceNames.portDigits(tap: $0) }
             let addresses = try networks().flatMap { try portsWithAddresses(in: $0).map(DeviceNames.portDigits) }
             return Set(taps + addresses).subtracting(known.map { DeviceNames.portDigits($0.portID) })
@@ -98,7 +112,7 @@ struct HostNetwork: Sendable {
     // MARK: Devices
 
     private func exists(_ device: String) async throws -> Bool {
-        FileManager.default.fileExists(atPath: "\(devices)/\(device)")
+        FileManager.default.fileExists(atPath: "\(kernel.devices)/\(device)")
     }
 
     private func makeBridge(_ interface: NetworkInterface) async throws {
@@ -192,12 +206,9 @@ struct HostNetwork: Sendable {
         try Self.delete(folder(network))
     }
 
-    /// Lets the `inet` hooks see frames that stay on one bridge: without it, groups would not hold between neighbours.
-    private static let bridgeFilterSwitch = "/proc/sys/net/bridge/bridge-nf-call-iptables"
-
     private func applyFirewall(_ interfaces: [NetworkInterface]) async throws {
-        if FileManager.default.contents(atPath: Self.bridgeFilterSwitch)?.first != UInt8(ascii: "1") {
-            try Data("1\n".utf8).write(to: URL(filePath: Self.bridgeFilterSwitch))
+        if FileManager.default.contents(atPath: kernel.bridgeFilterSwitch)?.first != UInt8(ascii: "1") {
+            try Data("1\n".utf8).write(to: URL(filePath: kernel.bridgeFilterSwitch))
         }
         try await commands.run("nft", ["-f", "-"], input: FirewallRuleset(interfaces: interfaces).script())
     }

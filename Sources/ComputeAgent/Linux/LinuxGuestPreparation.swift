@@ -24,14 +24,14 @@ package struct LinuxGuestPreparation: GuestPreparation {
 
     package init(
         directory: String, imageURL: String, imageReplicasFile: String? = nil, imageAuthority: String? = nil,
-        commands: any HostCommands
+        commands: any HostCommands, kernel: KernelFiles = KernelFiles()
     ) {
         self.directory = directory
         self.commands = commands
         images = ImageCache(
             directory: directory + "/images", imageURL: imageURL, replicasFile: imageReplicasFile,
             authority: imageAuthority)
-        network = HostNetwork(commands: commands, directory: directory + "/networks")
+        network = HostNetwork(commands: commands, directory: directory + "/networks", kernel: kernel)
     }
 
     private var instances: String { directory + "/instances" }

@@ -35,7 +35,7 @@ package struct JSONObjectReader {
     /// - Throws: a 400 that names the members nobody asked for.
     package func finish() throws(APIFault) {
         guard !rest.isEmpty else { return }
-        let names = rest.keys.sorted().map { "'\($0)'" }.joined(separator: ", ")
+        let names = rest.keys.sorted().prefix(Self.nameLimit).map { "'\(Self.clip($0))'" }.joined(separator: ", ")
         throw .badRequest(
             "Invalid input for field/attribute \(path). Additional properties are not allowed (\(names) "
                 + "\(rest.count == 1 ? "was" : "were") unexpected)")
@@ -49,14 +49,16 @@ package struct JSONObjectReader {
         return value
     }
 
-    /// nil when absent, or when `null` and that is allowed. `length` counts characters.
+    /// nil when absent, or when `null` and that is allowed. `length` counts code points, as JSON Schema does: of one visible
+    /// character there is no longest form.
     package mutating func string(
         _ key: String, length: ClosedRange<Int> = 0...65_535, nullable: Bool = false
     ) throws(APIFault) -> String? {
         guard let value = take(key, nullable: nullable) else { return nil }
         guard case .string(let text) = value else { throw Self.mismatch(name(key), value, "string") }
-        if text.count < length.lowerBound { throw invalid(key, value, "is too short") }
-        if text.count > length.upperBound { throw invalid(key, value, "is too long") }
+        let count = text.unicodeScalars.count
+        if count < length.lowerBound { throw invalid(key, value, "is too short") }
+        if count > length.upperBound { throw invalid(key, value, "is too long") }
         return text
     }
 
@@ -151,8 +153,12 @@ package struct JSONObjectReader {
             guard case .string(let text) = value else {
                 throw Self.mismatch("\(name(key)).\(member)", value, "string")
             }
-            guard keyLength.contains(member.count) else { throw invalid(key, .string(member), "has a bad length") }
-            guard valueLength.contains(text.count) else { throw invalid("\(key).\(member)", value, "is too long") }
+            guard keyLength.contains(member.unicodeScalars.count) else {
+                throw invalid(key, .string(member), "has a bad length")
+            }
+            guard valueLength.contains(text.unicodeScalars.count) else {
+                throw invalid("\(key).\(member)", value, "is too long")
+            }
             map[member] = text
         }
         return map
@@ -161,7 +167,8 @@ package struct JSONObjectReader {
     /// The 400 for a member whose value is of the right type and still wrong; `reason` completes "`value` ...".
     package func invalid(_ key: String, _ value: JSONValue, _ reason: String) -> APIFault {
         .badRequest(
-            "Invalid input for field/attribute \(key). Value: \(Self.quote(value)). \(Self.quote(value)) \(reason)")
+            "Invalid input for field/attribute \(Self.clip(key)). Value: \(Self.quote(value)). \(Self.quote(value)) "
+                + reason)
     }
 
     /// The 400 for a member that must be there.
@@ -180,7 +187,8 @@ package struct JSONObjectReader {
     private static func mismatch(_ name: String, _ value: JSONValue, _ type: String) -> APIFault {
         let last = name.split(separator: ".").last.map(String.init) ?? name
         return .badRequest(
-            "Invalid input for field/attribute \(last). Value: \(quote(value)). \(quote(value)) is not of type '\(type)'"
+            "Invalid input for field/attribute \(clip(last)). Value: \(quote(value)). \(quote(value)) is not of type "
+                + "'\(type)'"
         )
     }
 
@@ -188,7 +196,14 @@ package struct JSONObjectReader {
     private static let quoteLimit = 100
 
     private static func quote(_ value: JSONValue) -> String {
-        let text = value.string ?? value.text
-        return text.count > quoteLimit ? String(text.prefix(quoteLimit)) + "..." : text
+        clip(value.string ?? value.text)
+    }
+
+    /// Unknown members that a message names.
+    private static let nameLimit = 10
+
+    private static func clip(_ text: String) -> String {
+        let scalars = text.unicodeScalars
+        return scalars.count > quoteLimit ? String(scalars.prefix(quoteLimit)) + "..." : text
     }
 }

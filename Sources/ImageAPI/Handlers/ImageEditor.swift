@@ -118,10 +118,10 @@ struct ImageEditor {
         guard key != "location", key != "locations" else {
             throw .forbidden("It's not allowed to add or change locations of an image.")
         }
-        guard (1...Self.nameLimit).contains(key.count) else {
+        guard (1...Self.nameLimit).contains(key.unicodeScalars.count) else {
             throw .badRequest("Provided property names must be 1 to \(Self.nameLimit) characters long.")
         }
-        guard let text = value.string, text.count <= Self.valueLimit else {
+        guard let text = value.string, text.unicodeScalars.count <= Self.valueLimit else {
             throw Self.invalid(key, "is not of type 'string' with at most \(Self.valueLimit) characters")
         }
         image.properties[key] = text
@@ -137,7 +137,7 @@ struct ImageEditor {
         guard let elements = value.array else { throw Self.invalid("tags", "is not of type 'array'") }
         var tags: Set<String> = []
         for element in elements {
-            guard let tag = element.string, (1...Self.nameLimit).contains(tag.count) else {
+            guard let tag = element.string, (1...Self.nameLimit).contains(tag.unicodeScalars.count) else {
                 throw Self.invalid("tags", "has something else than texts of 1 to \(Self.nameLimit) characters")
             }
             tags.insert(tag)
@@ -153,7 +153,9 @@ struct ImageEditor {
     private func nullableText(_ key: String, _ value: JSONValue, limit: Int) throws(APIFault) -> String? {
         if value == .null { return nil }
         guard let text = value.string else { throw Self.invalid(key, "is not of type 'null', 'string'") }
-        guard text.count <= limit else { throw Self.invalid(key, "is too long: at most \(limit) characters") }
+        guard text.unicodeScalars.count <= limit else {
+            throw Self.invalid(key, "is too long: at most \(limit) characters")
+        }
         return text
     }
 

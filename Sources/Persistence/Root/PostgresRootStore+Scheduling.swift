@@ -93,15 +93,8 @@ extension PostgresRootStore {
 
     // MARK: Waiting for what is away
 
-    /// A cell or a host that has been down for longer is not waited for (seconds).
-    package static let returnLimit: TimeInterval = 60
-    /// A server that is older than this waits for no cell and no host (seconds).
-    package static let patience: TimeInterval = 300
-    /// Before a server that was put off is looked at again (seconds).
-    static let pause: TimeInterval = 2
-
     private static func isYoung(_ instance: Instance, now: Date) -> Bool {
-        now.timeIntervalSince(instance.createdAt) < patience
+        now.timeIntervalSince(instance.createdAt) < Placements.patience
     }
 
     /// Those without a host now that had one if what went down a moment ago were back.
@@ -112,7 +105,8 @@ extension PostgresRootStore {
         let hopeless = zip(waiting, plans).filter { build, candidates in
             candidates.isEmpty && isYoung(build.specification.instance, now: now)
         }.map { $0.0.pending }
-        guard !hopeless.isEmpty, let later = snapshot.withReturned(downAfter: now.addingTimeInterval(-returnLimit))
+        guard !hopeless.isEmpty,
+            let later = snapshot.withReturned(downAfter: now.addingTimeInterval(-Placements.returnLimit))
         else { return [] }
         return Set(zip(hopeless, plan(hopeless, later)).filter { !$0.1.isEmpty }.map { $0.0.id })
     }
@@ -120,7 +114,7 @@ extension PostgresRootStore {
     private func putOff(_ build: WaitingBuild, now: Date, in transaction: PostgresTransaction) async throws {
         try await transaction.execute(
             """
-            update scheduler.build_requests set not_before = \(now.addingTimeInterval(Self.pause))
+            update scheduler.build_requests set not_before = \(now.addingTimeInterval(Placements.pause))
             where instance_id = \(build.pending.id)
             """)
     }
@@ -327,7 +321,7 @@ extension PostgresRootStore {
             update scheduler.build_requests set state = 'waiting', build = \(PostgresJSON(build.specification)),
                 attempts = \(attempts), excluded_hosts = excluded_hosts || \(failedHost.map { [$0.text] } ?? []),
                 cell = null, host = null, placed_at = null,
-                not_before = \(isExcused ? now.addingTimeInterval(Self.pause) : nil)
+                not_before = \(isExcused ? now.addingTimeInterval(Placements.pause) : nil)
             where instance_id = \(id)
             """,
             "update directory.instances set cell = null, host = null, updated_at = \(now) where id = \(id)",

@@ -61,7 +61,7 @@ extension InMemoryCellStore {
             }
             return sequenced(in: state, after: state.publishedSequence, limit: limit)
         }
-        return try encoded(events)
+        return try events.encoded()
     }
 
     package func events(
@@ -70,15 +70,7 @@ extension InMemoryCellStore {
         let (events, newest) = state.withLock { state in
             (sequenced(in: state, after: sequence, limit: limit), state.newestSequence)
         }
-        return (try encoded(events), newest)
-    }
-
-    private func encoded(_ events: [SequencedEvent]) throws(CellStoreError) -> [EncodedEvent] {
-        do {
-            return try events.map { try EncodedEvent($0) }
-        } catch {
-            throw .broken("\(error)")
-        }
+        return (try events.encoded(), newest)
     }
 
     private func sequenced(in state: State, after sequence: Int64, limit: Int) -> [SequencedEvent] {
@@ -145,5 +137,16 @@ extension InMemoryCellStore {
         for await _ in stream {}
         continuation.finish()
         state.withLock { $0.listeners[number] = nil }
+    }
+}
+
+extension [SequencedEvent] {
+    /// As a database keeps them.
+    func encoded() throws(CellStoreError) -> [EncodedEvent] {
+        do {
+            return try map { try EncodedEvent($0) }
+        } catch {
+            throw .broken("\(error)")
+        }
     }
 }

@@ -104,6 +104,13 @@ package struct PlacedBuild: Sendable, Equatable {
 
 /// What came of waiting servers.
 package struct Placements: Sendable, Equatable {
+    /// A cell or a host that has been down for longer is not waited for (seconds).
+    package static let returnLimit: TimeInterval = 60
+    /// A server that is older than this waits for no cell and no host (seconds).
+    package static let patience: TimeInterval = 300
+    /// Before a server that was put off is looked at again (seconds).
+    package static let pause: TimeInterval = 2
+
     package var placed: [PlacedBuild]
     /// Whether there may be more that wait.
     package var hasMore: Bool

@@ -5,6 +5,7 @@ package import Logging
 package import MessageBus
 package import Primitives
 package import ServerLifecycle
+import ServiceKit
 import ServiceLifecycle
 
 /// Owns a branch cell: a parent of the cells below it, and a child of the one above.
@@ -49,7 +50,7 @@ package struct BranchSupervisor: Service {
         let child = ChildRole(parts: parts, version: version) { await responder.answer($0) }
         parts.logger.notice(
             "branch supervisor starts", metadata: ["cell": "\(parts.cell)", "supervisor": "\(parts.name)"])
-        try await cancelWhenGracefulShutdown {
+        try await runUntilShutdown {
             try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask { await child.run() }
                 group.addTask { try await parent.run() }

@@ -22,7 +22,7 @@ struct CellParts: Sendable {
 
     /// Does it again, with a growing wait, until cancelled.
     func persistently(_ complaint: Logger.Message, _ body: () async throws -> Void) async {
-        await RetryLoop(clock: clock, wallClock: wallClock, logger: logger).run(complaint, body)
+        await RetryLoop(clock: clock, wallClock: wallClock, ids: ids, logger: logger).run(complaint, body)
     }
 
     /// False when cancelled.

@@ -44,7 +44,7 @@ struct EventPublisher: Sendable {
                 } catch {
                     if Task.isCancelled { break }
                     parts.logger.warning("events wait", metadata: ["error": "\(ErrorChain(error))"])
-                    var random = SystemRandomNumberGenerator()
+                    var random = parts.ids.chance()
                     guard await parts.pause(Backoff().delay(attempt: failures, using: &random)) else { break }
                     failures += 1
                     wake.yield()

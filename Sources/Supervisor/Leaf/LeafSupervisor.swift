@@ -5,6 +5,7 @@ package import Logging
 package import MessageBus
 package import Primitives
 package import ServerLifecycle
+import ServiceKit
 import ServiceLifecycle
 
 /// Owns a leaf cell: answers the cell protocol, publishes its events, tells its parent every second how it is.
@@ -56,7 +57,7 @@ package struct LeafSupervisor: Service {
         let responder = LeafResponder(parts: parts, store: store, questions: questions)
         let child = ChildRole(parts: parts, version: version) { await responder.answer($0) }
         logger.notice("leaf supervisor starts", metadata: ["cell": "\(cell)", "supervisor": "\(name)"])
-        await cancelWhenGracefulShutdown {
+        try await runUntilShutdown {
             await withTaskGroup(of: Void.self) { group in
                 group.addTask {
                     await parts.persistently("hosts' queues can't be made") { try await declareHosts() }

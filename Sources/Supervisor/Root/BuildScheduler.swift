@@ -27,13 +27,17 @@ struct BuildScheduler: Sendable {
     let store: any RootStore
     let router: ChildRouter
     let wallClock: any WallClock
+    let ids: any IDSource
     let logger: Logger
     private let lanes = CellLanes<Order>(batchLimit: BuildScheduler.batchLimit)
 
-    init(store: any RootStore, router: ChildRouter, wallClock: any WallClock, logger: Logger) {
+    init(
+        store: any RootStore, router: ChildRouter, wallClock: any WallClock, ids: any IDSource, logger: Logger
+    ) {
         self.store = store
         self.router = router
         self.wallClock = wallClock
+        self.ids = ids
         self.logger = logger
     }
 
@@ -45,8 +49,8 @@ struct BuildScheduler: Sendable {
     /// - Returns: whether more waits.
     func turn() async throws -> Bool {
         let now = wallClock.now()
-        let placements = try await store.place(limit: Self.batchLimit, now: now) { pending, snapshot in
-            var random = SystemRandomNumberGenerator()
+        let placements = try await store.place(limit: Self.batchLimit, now: now) { [ids] pending, snapshot in
+            var random = ids.chance()
             return CandidatePlanner().plan(pending.map(\.request), on: snapshot, using: &random)
         }
         submit(placements.placed, isRepeat: false)

@@ -4,6 +4,7 @@ import FoundationEssentials
 package import Logging
 package import Primitives
 package import ServerLifecycle
+import ServiceKit
 import ServiceLifecycle
 
 /// The root cell's supervisor: schedules servers onto hosts of all cells, sends them and other accepted requests to their
@@ -35,7 +36,8 @@ package struct RootSupervisor: Service {
         self.store = store
         self.clock = clock
         self.logger = logger
-        scheduler = BuildScheduler(store: store, router: router, wallClock: wallClock, logger: logger)
+        scheduler = BuildScheduler(
+            store: store, router: router, wallClock: wallClock, ids: ids, logger: logger)
         keeper = DirectoryKeeper(store: store, wallClock: wallClock, logger: logger)
         dispatcher = CommandDispatcher(store: store, router: router, wallClock: wallClock, logger: logger)
         parent = ParentRole(
@@ -48,7 +50,7 @@ package struct RootSupervisor: Service {
     }
 
     package func run() async throws {
-        try await cancelWhenGracefulShutdown {
+        try await runUntilShutdown {
             try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask { await self.listen() }
                 group.addTask { try await self.parent.run() }

@@ -81,6 +81,7 @@ package final class InMemoryCloud: DirectoryStore, ServerAcceptance, CellRouter 
     package func setAnswers(of cell: CellPath, _ answers: @escaping Answers) {
         state.withLock { $0.answers[cell] = answers }
     }
+    package func setConsole(_ text: String) { state.withLock { $0.console = text } }
     package func setDown(_ cell: CellPath) { state.withLock { _ = $0.downCells.insert(cell) } }
     package func instance(_ id: ServerID) -> Instance? { state.withLock { $0.servers[id]?.instance } }
     package var calls: [CellPath: Int] { state.withLock { $0.calls } }
