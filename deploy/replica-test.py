@@ -41,9 +41,11 @@ POLL = 0.5
 # - `option httpchk`, `inter`, `fall`, `rise`: an API gets requests while its /healthz says 200; looked at twice a second, and one
 #   bad look is enough.
 # - `retry-on conn-failure empty-response`: a request goes out again when the API could not be reached, or closed the connection
-#   without one byte of an answer; that is what is left of a killed process, and the client would not repeat it (see above). A
-#   request that was carried out before the API died is carried out again: a second server of the same name is what may come of it.
-#   No status is repeated here: a 503 reaches the client.
+#   without one byte of an answer; that is what is left of a killed process, and the client would not repeat it (see above). No
+#   status is repeated here: a 503 reaches the client.
+# - `Idempotency-Key`: one for each request of a client, and the same in every repeat of it. A stop that was carried out before the
+#   API died is so answered with 202 when it comes again, and not with the 409 of a server that is being stopped. Creates have
+#   nothing of that kind: one that was carried out and is repeated makes a second server of the same name.
 # - `option http-buffer-request`: the balancer has all of a request, up to 16 KiB, before it chooses an API. Only then can it repeat
 #   one with a body: Python sends head and body apart, and what was sent on while the body was under way is not repeated (the client
 #   then sees "Remote end closed connection without response").
@@ -64,6 +66,7 @@ defaults
     retry-on conn-failure empty-response
 listen api
     bind 127.0.0.1:{port}
+    http-request set-header Idempotency-Key %[uuid()]
     balance roundrobin
     option httpchk GET /healthz
     http-check expect status 200

@@ -35,6 +35,8 @@ package final class InMemoryCloud: DirectoryStore, ServerAcceptance, CellRouter 
         var retiredCells: Set<CellPath> = []
         var placements: [ServerID: [ServerLocation.Placement]] = [:]
         var answers: [CellPath: Answers] = [:]
+        /// Of actions that were carried out.
+        var idempotencyKeys: [ServerID: Set<String>] = [:]
     }
 
     /// What a cell answers to a request that this cloud itself does not know; nil for a failure of the cell.
