@@ -44,8 +44,8 @@ POLL = 0.5
 #   without one byte of an answer; that is what is left of a killed process, and the client would not repeat it (see above). No
 #   status is repeated here: a 503 reaches the client.
 # - `Idempotency-Key`: one for each request of a client, and the same in every repeat of it. A stop that was carried out before the
-#   API died is so answered with 202 when it comes again, and not with the 409 of a server that is being stopped. Creates have
-#   nothing of that kind: one that was carried out and is repeated makes a second server of the same name.
+#   API died is so answered with 202 when it comes again, and not with the 409 of a server that is being stopped; a create makes
+#   its servers once.
 # - `option http-buffer-request`: the balancer has all of a request, up to 16 KiB, before it chooses an API. Only then can it repeat
 #   one with a body: Python sends head and body apart, and what was sent on while the body was under way is not repeated (the client
 #   then sees "Remote end closed connection without response").

@@ -32,6 +32,12 @@ struct ComputeRequest: Sendable {
         context.idempotencyKey.map { "\(userID):\(action.name):\($0)" }
     }
 
+    /// An id that is the same in every repeat of this request by the same user in the same project. `nil` when nobody gave
+    /// the request a key.
+    func repeatableID<Subject>(_ purpose: String) -> Identifier<Subject>? {
+        context.idempotencyKey.map { Identifier(NamedID.make("\(project) \(userID) \(purpose) \($0)")) }
+    }
+
     var links: ResourceLinks { ResourceLinks(computeURL: computeURL) }
 
     var caller: Caller {
