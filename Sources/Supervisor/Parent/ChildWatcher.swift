@@ -82,7 +82,7 @@ struct ChildWatcher: Sendable {
     private func receive() async throws {
         while !Task.isCancelled {
             do throws(BusError) {
-                try await bus.consume(queue: CellTopology.parentQueue, prefetch: EventInbox.limit) { delivery in
+                try await bus.consume(queue: CellTopology.parentQueue, prefetch: EventInbox.prefetch) { delivery in
                     await self.handle(delivery)
                 }
                 return
@@ -190,11 +190,9 @@ struct ChildWatcher: Sendable {
             guard !items.isEmpty else { continue }
             do {
                 let applied = try await applyFollowing(items.map(\.event))
-                for item in items {
-                    item.answer.resume(returning: item.event.sequence <= applied ? .acknowledge : .retry)
-                }
+                inbox.answer(items) { $0.sequence <= applied ? .acknowledge : .retry }
             } catch {
-                for item in items { item.answer.resume(returning: .retry) }
+                inbox.answer(items) { _ in .retry }
                 logger.warning(
                     "events are not applied yet", metadata: ["cell": "\(cell)", "error": "\(ErrorChain(error))"])
                 try await clock.sleep(for: Self.retryDelay)

@@ -4,17 +4,24 @@ import Synchronization
 
 /// Gathers one child's events as they are delivered, so that a whole batch is applied in one transaction and every
 /// delivery is acknowledged only after its event is durable.
+///
+/// What is more than it can hold is let go: the child has it, and is asked for it. Held back, it would keep the heartbeats
+/// behind it from being heard, the child would be thought dead, and a dead child is not asked for what is missing.
 final class EventInbox: Sendable {
-    /// Deliveries in hand at once: the batch's bound.
+    /// Events in hand at once: the batch's bound.
     static let limit = 200
+    /// Deliveries in hand at once: events, and heartbeats beside them.
+    static let prefetch = limit + 50
 
     struct Item {
         let event: SequencedEvent
-        let answer: CheckedContinuation<Disposition, Never>
+        fileprivate let answer: CheckedContinuation<Disposition, Never>
     }
 
     private struct State {
         var items: [Item] = []
+        /// Those that were taken and are not answered yet, too.
+        var held = 0
         var waiter: CheckedContinuation<Void, Never>?
         var isClosed = false
         var isWoken = false
@@ -22,18 +29,26 @@ final class EventInbox: Sendable {
 
     private let state = Mutex(State())
 
-    /// Waits until the event is applied (or not).
+    /// Waits until the event is applied (or not); returns at once when there is no room for it.
     func deliver(_ event: SequencedEvent) async -> Disposition {
         await withCheckedContinuation { continuation in
-            let (waiter, isClosed) = state.withLock { state in
-                guard !state.isClosed else { return (CheckedContinuation<Void, Never>?.none, true) }
+            let (waiter, answer) = state.withLock { state -> (CheckedContinuation<Void, Never>?, Disposition?) in
+                guard !state.isClosed else { return (nil, .retry) }
+                guard state.held < Self.limit else { return (nil, .acknowledge) }
+                state.held += 1
                 state.items.append(Item(event: event, answer: continuation))
                 defer { state.waiter = nil }
-                return (state.waiter, false)
+                return (state.waiter, nil)
             }
-            if isClosed { continuation.resume(returning: .retry) }
+            if let answer { continuation.resume(returning: answer) }
             waiter?.resume()
         }
+    }
+
+    /// Says what became of events that were taken; each once.
+    func answer(_ items: [Item], _ disposition: (SequencedEvent) -> Disposition) {
+        state.withLock { $0.held -= items.count }
+        for item in items { item.answer.resume(returning: disposition(item.event)) }
     }
 
     /// What has come so far, in order of sequence; waits for the first. Empty when woken or closed.
@@ -79,7 +94,7 @@ final class EventInbox: Sendable {
             }
             return (state.items, state.waiter)
         }
-        for item in items { item.answer.resume(returning: .retry) }
+        answer(items) { _ in .retry }
         waiter?.resume()
     }
 }
