@@ -20,12 +20,17 @@ package struct CellCallContext: Sendable, Equatable {
     package var deadline: Date
     /// W3C `traceparent`, if the request has one.
     package var traceParent: String?
+    /// The same in each repeat of a request that must have its effect once; one of its own unless given.
+    package var idempotencyKey: String?
 
-    package init(requestID: String, caller: Caller?, deadline: Date, traceParent: String? = nil) {
+    package init(
+        requestID: String, caller: Caller?, deadline: Date, traceParent: String? = nil, idempotencyKey: String? = nil
+    ) {
         self.requestID = requestID
         self.caller = caller
         self.deadline = deadline
         self.traceParent = traceParent
+        self.idempotencyKey = idempotencyKey
     }
 }
 

@@ -133,9 +133,9 @@ package final class ChildRouter: CellRouter {
     ) async throws(CellError) -> R.Reply {
         do {
             let envelope = Envelope(
-                messageID: ids.uuid(), requestID: context.requestID, traceParent: context.traceParent,
-                deadline: context.deadline, sender: sender, caller: context.caller, kind: R.kind,
-                body: try request.body())
+                messageID: ids.uuid(), idempotencyKey: context.idempotencyKey, requestID: context.requestID,
+                traceParent: context.traceParent, deadline: context.deadline, sender: sender, caller: context.caller,
+                kind: R.kind, body: try request.body())
             return try CellCall.decode(try await relay(envelope, to: cell), as: R.self)
         } catch let error as CellError {
             throw error

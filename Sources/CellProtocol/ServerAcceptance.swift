@@ -4,8 +4,8 @@ package import MessageBus
 /// The root's writes for the API: what it accepts is durable before it answers. Adapter: `Persistence`.
 package protocol ServerAcceptance: Sendable {
     /// Accepts new servers in one root transaction: quota checked, group joined, ports reserved, directory rows and build
-    /// requests written, scheduler notified. All or none.
-    /// - Returns: the instances with their interfaces and security groups, in the order given.
+    /// requests written, scheduler notified. All or none. A repeat of what was accepted before changes nothing.
+    /// - Returns: the instances with their interfaces and security groups, in the order given; those of a repeat without.
     /// - Throws: ``QuotaExceeded``, ``ServerGroupNotFound``, ``PortReservationError``.
     func accept(_ servers: NewServers) async throws -> [Instance]
 
@@ -39,14 +39,18 @@ package struct NewServers: Sendable {
     package var userQuota: ComputeQuota?
     /// The project's group that all of them join.
     package var group: ServerGroupID?
+    /// Whether the servers' ids follow from the request, so that those of an earlier try may be there already.
+    package var isRepeatable: Bool
 
     package init(
-        servers: [Server], quota: ComputeQuota, userQuota: ComputeQuota? = nil, group: ServerGroupID? = nil
+        servers: [Server], quota: ComputeQuota, userQuota: ComputeQuota? = nil, group: ServerGroupID? = nil,
+        isRepeatable: Bool = false
     ) {
         self.servers = servers
         self.quota = quota
         self.userQuota = userQuota
         self.group = group
+        self.isRepeatable = isRepeatable
     }
 
     /// Members that one user may have in a group; -1 for no bound.

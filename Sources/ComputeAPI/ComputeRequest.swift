@@ -25,6 +25,19 @@ struct ComputeRequest: Sendable {
     var isAdmin: Bool { auth.isAdmin }
     var userID: UserID { auth.userID }
     var requestID: String { context.requestID }
+
+    /// The key under which a cell remembers `action`: a repeat of the same request by the same user, and nothing else, is
+    /// answered as the first was. `nil` when nobody gave the request a key.
+    func idempotencyKey(of action: ServerAction) -> String? {
+        context.idempotencyKey.map { "\(userID):\(action.name):\($0)" }
+    }
+
+    /// An id that is the same in every repeat of this request by the same user in the same project. `nil` when nobody gave
+    /// the request a key.
+    func repeatableID<Subject>(_ purpose: String) -> Identifier<Subject>? {
+        context.idempotencyKey.map { Identifier(NamedID.make("\(project) \(userID) \(purpose) \($0)")) }
+    }
+
     var links: ResourceLinks { ResourceLinks(computeURL: computeURL) }
 
     var caller: Caller {

@@ -1,5 +1,7 @@
 import APITestSupport
 import CloudModel
+import HTTPKit
+import HTTPTypes
 import Primitives
 import Testing
 
@@ -30,6 +32,37 @@ import Testing
         #expect(try await bench.act(id, ["reboot": ["type": "HARD"]]).status == 202)
         let actions = try await bench.api.get(bench.path("servers/\(id)/os-instance-actions"), version: 84)
         #expect(actions.names("instanceActions", "action") == ["reboot", "reboot", "start", "stop", "create"])
+    }
+
+    /// A balancer asks again when the answer was lost, and gives each try the same key.
+    @Test func anActionIsRepeatedWithItsKeyAndCarriedOutOnce() async throws {
+        let bench = try await ComputeBench()
+        let id = try await bench.active()
+        let server = try #require(ServerID(id))
+        func act(_ action: String, key: String?) async throws -> Int {
+            var headers: HTTPFields = [:]
+            if let key { headers[.idempotencyKey] = key }
+            let path = bench.path("servers/\(id)/action")
+            return try await bench.api.send(.post, path, [action: .null], headers: headers).status
+        }
+        #expect(try await act("os-stop", key: "3a4f-1_b") == 202)
+        #expect(try await act("os-stop", key: "3a4f-1_b") == 202)
+        #expect(try await act("os-stop", key: "\"3a4f-1_b\"") == 202)
+        #expect(try await act("os-stop", key: "another") == 409)
+        #expect(try await act("os-stop", key: nil) == 409)
+        #expect(try await act("os-stop", key: "") == 409)
+        bench.cloud.setState(server, Self.stopped)
+        #expect(try await act("os-stop", key: "3a4f-1_b") == 202)
+        #expect(bench.cloud.instance(server)?.state == Self.stopped)
+        // Another action is another request, whatever its key.
+        #expect(try await act("os-start", key: "3a4f-1_b") == 202)
+        #expect(bench.cloud.instance(server)?.state.task == .poweringOn)
+        // What no header of that kind may be is as none.
+        for malformed in ["a b", String(repeating: "a", count: 65), "\""] {
+            bench.cloud.setState(server, ServerState(vm: .active, task: nil, power: .running))
+            #expect(try await act("os-stop", key: malformed) == 202, "\(malformed)")
+            #expect(try await act("os-stop", key: malformed) == 409, "\(malformed)")
+        }
     }
 
     @Test(

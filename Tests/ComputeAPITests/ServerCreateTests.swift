@@ -1,6 +1,7 @@
 import APITestSupport
 import CellProtocol
 import CloudModel
+import HTTPKit
 import HTTPTypes
 import Primitives
 import Testing
@@ -45,6 +46,31 @@ import Testing
             ],
         ])
         #expect(answer.status == 202)
+    }
+
+    /// A balancer asks again when the answer was lost, and gives each try the same key.
+    @Test func anOrderIsRepeatedWithItsKeyAndMakesItsServersOnce() async throws {
+        let bench = try await ComputeBench()
+        func create(_ key: String, _ changes: [String: JSONValue] = [:]) async throws -> Answer {
+            let headers: HTTPFields = [.idempotencyKey: key]
+            let order = ComputeBench.order(changes)
+            return try await bench.api.send(.post, bench.path("servers"), order, version: 100, headers: headers)
+        }
+        let first = try await create("a")
+        let again = try await create("a")
+        #expect(first.status == 202)
+        #expect(again.status == 202)
+        #expect(again["server", "id"] == first["server", "id"])
+        #expect(again.headers[.location] == first.headers[.location])
+        let other = try await create("b")
+        #expect(other.status == 202)
+        #expect(other["server", "id"] != first["server", "id"])
+        let two: [String: JSONValue] = ["min_count": 2, "max_count": 2, "return_reservation_id": true]
+        let reserved = try await create("c", two)
+        #expect(reserved.status == 202)
+        #expect(try await create("c", two)["reservation_id"] == reserved["reservation_id"])
+        let list = try await bench.api.get(bench.path("servers"))
+        #expect(list.names("servers", "name").sorted() == ["web", "web", "web-1", "web-2"])
     }
 
     @Test func severalServersShareAReservation() async throws {

@@ -57,6 +57,7 @@ import Testing
         enum Mood { case hangs, fails, answers }
         let mood = Mutex(Mood.answers)
         let calls = Mutex(0)
+        let keys = Mutex<[String]>([])
 
         var isConnected: Bool { true }
         func declare(_ topology: BusTopology) async throws(BusError) {}
@@ -68,6 +69,7 @@ import Testing
         ) async throws(BusError) {}
         func call(_ envelope: Envelope, queue: String, timeout: Duration) async throws(BusError) -> Envelope {
             calls.withLock { $0 += 1 }
+            keys.withLock { $0.append(envelope.idempotencyKey) }
             switch mood.withLock({ $0 }) {
             case .hangs:
                 await Alarm().wait(after: 0)
@@ -115,6 +117,19 @@ import Testing
         }
 
         var calls: Int { bus.calls.withLock { $0 } }
+    }
+
+    @Test func aRequestBearsTheKeyOfItsCallOrOneOfItsOwn() async throws {
+        let parts = Parts()
+        await parts.map(.up)
+        for key in ["key", "key", nil, nil] {
+            let context = CellCallContext(
+                requestID: "req", caller: nil, deadline: parts.clock.now() + 60, idempotencyKey: key)
+            _ = try await parts.router.send(EventsRequest(after: 0), to: testCell, context: context)
+        }
+        let keys = parts.bus.keys.withLock { $0 }
+        #expect(keys.prefix(2) == ["key", "key"])
+        #expect(Set(keys).count == 3)
     }
 
     @Test func nobodyWaitsForAChildThatIsKnownToBeDown() async throws {

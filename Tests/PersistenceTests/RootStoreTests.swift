@@ -31,6 +31,21 @@ struct RootStoreTests {
         #expect(try await root.count("scheduler.build_requests") == 0)
     }
 
+    @Test func anOrderThatIsRepeatedAtOnceMakesItsServersOnce() async throws {
+        let root = try await RootFixture()
+        let order = NewServers(
+            servers: [RootFixture.newServer(), RootFixture.newServer()], quota: .standard, isRepeatable: true)
+        let ids = order.servers.map(\.build.instance.id)
+        let acceptance = root.acceptance
+        try await withThrowingTaskGroup(of: [ServerID].self) { group in
+            for _ in 0..<4 { group.addTask { try await acceptance.accept(order).map(\.id) } }
+            for try await accepted in group { #expect(accepted == ids) }
+        }
+        #expect(try await root.count("directory.instances") == 2)
+        #expect(try await root.count("quota.uses") == 2)
+        #expect(try await root.count("scheduler.build_requests") == 2)
+    }
+
     @Test func anEventIsAppliedOnceAndNeverPastAGap() async throws {
         let root = try await RootFixture()
         let host = RootFixture.host(RootFixture.north, 3)

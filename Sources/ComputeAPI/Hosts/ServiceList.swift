@@ -63,8 +63,13 @@ struct ServiceList: Sendable {
     }
 
     /// Services without a row of their own keep their id by being named the same.
-    private static func id(_ kind: String, _ place: String) -> UUID {
-        let bytes = Array(SHA256.hash(data: Data("cellwright \(kind) \(place)".utf8)))
+    private static func id(_ kind: String, _ place: String) -> UUID { NamedID.make("cellwright \(kind) \(place)") }
+}
+
+/// A UUID that follows from a text.
+enum NamedID {
+    static func make(_ text: String) -> UUID {
+        let bytes = Array(SHA256.hash(data: Data(text.utf8)))
         return UUID(
             uuid: (
                 bytes[0], bytes[1], bytes[2], bytes[3], bytes[4], bytes[5], bytes[6] & 0x0f | 0x50, bytes[7],

@@ -96,9 +96,10 @@ struct ServerAccess: Sendable {
         guard let cell = row.cell else {
             throw Self.conflict(id, verb, because: Self.obstacle(row.summary.state))
         }
+        var context = dependencies.callContext(request)
+        context.idempotencyKey = request.idempotencyKey(of: action)
         let reply = try await dependencies.cells.send(
-            ActRequest(id: id, action: action, view: view, metadataLimit: metadataLimit), to: cell,
-            context: dependencies.callContext(request))
+            ActRequest(id: id, action: action, view: view, metadataLimit: metadataLimit), to: cell, context: context)
         switch reply {
         case .accepted(let rendered):
             return rendered

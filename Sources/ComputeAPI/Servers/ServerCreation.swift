@@ -26,7 +26,8 @@ struct ServerCreation: Sendable {
         }
         let count = try await count(order, flavor, quota, userQuota, request)
         let ticket = try await dependencies.tickets.ticket(for: image.id)
-        let reservationID = "r-" + String(dependencies.ids.next(Never.self).hex.prefix(8))
+        let reservation: Identifier<Never> = request.repeatableID("reservation") ?? dependencies.ids.next()
+        let reservationID = "r-" + String(reservation.hex.prefix(8))
         let now = dependencies.wallClock.now()
         let servers = (0..<count).map { index in
             let instance = instance(
@@ -41,7 +42,9 @@ struct ServerCreation: Sendable {
                 forcedHost: forcedHost)
         }
         return try await dependencies.acceptance.accept(
-            NewServers(servers: servers, quota: quota, userQuota: userQuota, group: order.group))
+            NewServers(
+                servers: servers, quota: quota, userQuota: userQuota, group: order.group,
+                isRepeatable: request.context.idempotencyKey != nil))
     }
 
     private func flavor(_ id: String, _ request: ComputeRequest) async throws -> Flavor {
@@ -141,7 +144,7 @@ struct ServerCreation: Sendable {
         _ order: ServerOrder, flavor: Flavor, image: BootableImage, index: Int, count: Int, reservationID: String,
         now: Date, _ request: ComputeRequest
     ) -> Instance {
-        let id: ServerID = dependencies.ids.next()
+        let id: ServerID = request.repeatableID("server \(index)") ?? dependencies.ids.next()
         let name = count == 1 ? order.name : "\(order.name)-\(index + 1)"
         var instance = Instance(
             id: id, projectID: request.project, userID: request.userID, name: name,

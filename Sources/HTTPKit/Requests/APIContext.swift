@@ -11,6 +11,8 @@ package struct APIContext: RequestContext {
     package var requestID = ""
     /// The id a client or another service gave the whole chain of requests, if well formed.
     package var globalRequestID: String?
+    /// What a balancer or client gave this request and each of its repeats, if well formed.
+    package var idempotencyKey: String?
     /// Where clients reach this server, without a slash at the end: `https://cloud.example.org`.
     package var baseURL = ""
     /// Where clients reach this service: ``baseURL`` with the service's path, as `http://host:8774/compute`.

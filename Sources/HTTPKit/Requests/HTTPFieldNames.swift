@@ -11,6 +11,8 @@ extension HTTPField.Name {
     package static let subjectToken = Self(fixed: "X-Subject-Token")
     package static let imageTicket = Self(fixed: "X-Image-Ticket")
     package static let openStackRequestID = Self(fixed: "X-Openstack-Request-Id")
+    /// The same in every repeat of one request, so that it is carried out once.
+    package static let idempotencyKey = Self(fixed: "Idempotency-Key")
     package static let computeRequestID = Self(fixed: "X-Compute-Request-Id")
     package static let openStackAPIVersion = Self(fixed: "OpenStack-API-Version")
     /// On a list of which rows may be missing: the cells whose rows are being read again.

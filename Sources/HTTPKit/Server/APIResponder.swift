@@ -44,6 +44,7 @@ package struct APIResponder: HTTPResponder {
         var context = context
         context.requestID = "req-\(ids.uuid().uuidString.lowercased())"
         context.globalRequestID = request.headers[.openStackRequestID].flatMap(Self.wellFormedRequestID)
+        context.idempotencyKey = request.headers[.idempotencyKey].flatMap(Self.wellFormedKey)
         context.logger[metadataKey: "hb.request.id"] = nil
         context.logger[metadataKey: "request.id"] = .string(context.requestID)
         if let id = context.globalRequestID { context.logger[metadataKey: "request.global-id"] = .string(id) }
@@ -114,6 +115,16 @@ package struct APIResponder: HTTPResponder {
             return nil
         }
         return text
+    }
+
+    /// 1 to 64 letters, digits, hyphens and underscores, in quotes or not.
+    private static func wellFormedKey(_ text: String) -> String? {
+        var key = text[...]
+        if key.utf8.count >= 2, key.hasPrefix("\""), key.hasSuffix("\"") { key = key.dropFirst().dropLast() }
+        let isWellFormed =
+            (1...64).contains(key.utf8.count)
+            && key.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "-" || $0 == "_") }
+        return isWellFormed ? String(key) : nil
     }
 }
 

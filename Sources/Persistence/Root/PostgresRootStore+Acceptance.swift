@@ -89,6 +89,10 @@ package struct PostgresServerAcceptance: ServerAcceptance {
         let now = now()
         return try await store.pool.transaction { transaction in
             if let project = servers.servers.first?.build.instance.projectID {
+                _ = try await transaction.query(PostgresRootStore.quotaLock(project))
+                // Whoever had the lock before has written all or none.
+                let earlier = servers.isRepeatable ? try await known(servers, in: transaction) : []
+                guard earlier.isEmpty else { return earlier }
                 try await check(servers, of: project, in: transaction)
             }
             if let group = servers.group {
@@ -109,9 +113,17 @@ package struct PostgresServerAcceptance: ServerAcceptance {
         }
     }
 
+    /// What an earlier try of the same request has made, whether it lives or is deleted.
+    private func known(_ servers: NewServers, in transaction: PostgresTransaction) async throws -> [Instance] {
+        let instances = servers.servers.map(\.build.instance)
+        let rows = try await transaction.query(
+            "select id from directory.instances where id = any(\(instances.map(\.id)))")
+        let ids = Set(try rows.map { row in try row.get("id", as: ServerID.self) })
+        return instances.filter { ids.contains($0.id) }
+    }
+
     /// One request of a project at a time counts and adds, so the limit holds under any number of API replicas.
     private func check(_ servers: NewServers, of project: ProjectID, in transaction: PostgresTransaction) async throws {
-        _ = try await transaction.query(PostgresRootStore.quotaLock(project))
         let instances = servers.servers.map(\.build.instance)
         let added = ComputeUsage(
             instances: instances.count, cores: instances.reduce(0) { $0 + $1.flavor.vcpus },

@@ -30,7 +30,7 @@ extension InMemoryCloud {
         let reply: any Sendable
         switch request {
         case let request as GetRequest: reply = get(request, cell)
-        case let request as ActRequest: reply = act(request, cell)
+        case let request as ActRequest: reply = act(request, cell, key: context.idempotencyKey)
         case is ConsoleOutputRequest:
             reply = ConsoleOutputRequest.Reply.output(state.withLock { $0.console })
         case let request as SetHostRequest: reply = set(request, cell)
@@ -76,12 +76,14 @@ extension InMemoryCloud {
         }
     }
 
-    private func act(_ request: ActRequest, _ cell: CellPath) -> ActRequest.Reply {
+    private func act(_ request: ActRequest, _ cell: CellPath, key: String?) -> ActRequest.Reply {
         let changed: (Instance?, ActRequest.Reply?) = state.withLock { state in
             guard var server = state.servers[request.id], server.cell == cell else { return (nil, .notFound) }
+            if let key, state.idempotencyKeys[request.id]?.contains(key) == true { return (server.instance, nil) }
             if let refusal = Self.apply(request.action, to: &server.instance) { return (nil, refusal) }
             server.instance.version += 1
             state.servers[request.id] = server
+            if let key { state.idempotencyKeys[request.id, default: []].insert(key) }
             return (server.instance, nil)
         }
         if let refusal = changed.1 { return refusal }

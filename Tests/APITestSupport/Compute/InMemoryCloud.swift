@@ -35,6 +35,8 @@ package final class InMemoryCloud: DirectoryStore, ServerAcceptance, CellRouter 
         var retiredCells: Set<CellPath> = []
         var placements: [ServerID: [ServerLocation.Placement]] = [:]
         var answers: [CellPath: Answers] = [:]
+        /// Of actions that were carried out.
+        var idempotencyKeys: [ServerID: Set<String>] = [:]
     }
 
     /// What a cell answers to a request that this cloud itself does not know; nil for a failure of the cell.
@@ -125,6 +127,10 @@ package final class InMemoryCloud: DirectoryStore, ServerAcceptance, CellRouter 
     package func accept(_ servers: NewServers) async throws -> [Instance] {
         let instances = servers.servers.map(\.build.instance)
         guard let project = instances.first?.projectID else { return [] }
+        if servers.isRepeatable {
+            let earlier = state.withLock { state in instances.filter { state.servers[$0.id] != nil } }
+            guard earlier.isEmpty else { return earlier }
+        }
         let added = ComputeUsage(
             instances: instances.count, cores: instances.reduce(0) { $0 + $1.flavor.vcpus },
             memoryMiB: instances.reduce(0) { $0 + $1.flavor.memoryMiB })
