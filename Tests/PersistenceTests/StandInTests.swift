@@ -9,7 +9,7 @@ import TestSupport
 import Testing
 
 /// The stand-ins that simulations run on keep what the adapters keep.
-@Suite struct StandInTests {
+@Suite(.timeLimit(.minutes(5))) struct StandInTests {
     private struct FixedClock: WallClock {
         func now() -> Date { RootFixture.now }
     }
