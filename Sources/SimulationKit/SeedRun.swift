@@ -20,8 +20,8 @@ package struct SeedRun: Sendable {
         package var digest: UInt64 = 0
     }
 
-    /// Jobs of one run; the longest that came to rest had a tenth of it.
-    private static let jobLimit = 20_000_000
+    /// Jobs of one run; the longest that came to rest had a hundredth of it.
+    private static let jobLimit = 5_000_000
     /// How long everything may take to be well after the last fault.
     private static let settling: Duration = .seconds(240)
 

@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 /// Some seeds in every run of the tests; `deploy/seeds` runs as many as one likes.
-@Suite(.serialized) struct SeedTests {
+@Suite(.serialized, .timeLimit(.minutes(10))) struct SeedTests {
     private static let seeds = 40
 
     @Test func everythingThatWasAcceptedEndsWellWhateverGoesWrong() async throws {

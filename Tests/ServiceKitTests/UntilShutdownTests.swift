@@ -3,7 +3,7 @@ import ServiceKit
 import ServiceLifecycleTestKit
 import Testing
 
-@Suite struct UntilShutdownTests {
+@Suite(.timeLimit(.minutes(2))) struct UntilShutdownTests {
     private struct Refusal: Error {}
 
     @Test func endsWithItsBody() async throws { try await runUntilShutdown {} }
