@@ -37,10 +37,6 @@ package struct PostgresConfiguration: Sendable, Equatable {
     package var idleLimit: Duration
     /// The most statements kept prepared on each connection; the least recently used goes first.
     package var preparedStatementLimit: Int
-    /// Plans a prepared statement once a connection, whatever its values (`plan_cache_mode`): for databases whose statements
-    /// find rows by their keys, where planning takes longer than the rest. Else the server decides, which for `any($1)` is to
-    /// plan each time.
-    package var plansOnce: Bool
     /// How much later than the server the client gives up: on a statement that should have been stopped for its time limit
     /// or because it was cancelled. The connection is dropped then.
     var serverGrace: Duration = .seconds(5)
@@ -51,7 +47,7 @@ package struct PostgresConfiguration: Sendable, Equatable {
         searchPath: [String] = [], maximumConnections: Int = 4, maximumWaiters: Int = 1024,
         waitLimit: Duration = .seconds(5), connectTimeout: Duration = .seconds(5),
         statementTimeout: Duration? = .seconds(30), idleLimit: Duration = .seconds(300),
-        preparedStatementLimit: Int = 128, plansOnce: Bool = false
+        preparedStatementLimit: Int = 128
     ) {
         precondition(maximumConnections > 0 && maximumWaiters >= 0, "a pool needs at least one connection")
         precondition(preparedStatementLimit > 0, "a connection keeps at least one statement prepared")
@@ -70,7 +66,6 @@ package struct PostgresConfiguration: Sendable, Equatable {
         self.statementTimeout = statementTimeout
         self.idleLimit = idleLimit
         self.preparedStatementLimit = preparedStatementLimit
-        self.plansOnce = plansOnce
     }
 }
 
@@ -79,7 +74,6 @@ extension PostgresConfiguration {
     func parameters(password: Secret?) -> [(keyword: String, value: String)] {
         var options = ["-c client_min_messages=warning", "-c timezone=UTC", "-c extra_float_digits=1"]
         if let statementTimeout { options.append("-c statement_timeout=\(max(1, statementTimeout.wholeMilliseconds))") }
-        if plansOnce { options.append("-c plan_cache_mode=force_generic_plan") }
         if !searchPath.isEmpty {
             let path = searchPath.map { SQLIdentifier.quoted($0) }.joined(separator: ",")
             options.append("-c search_path=\(Self.escapedOption(path))")

@@ -36,27 +36,6 @@ struct PreparedStatementTests {
         }
     }
 
-    @Test(arguments: [true, false])
-    func `a pool that plans once has one plan for all values`(isOnce: Bool) async throws {
-        try await withPool({
-            $0.maximumConnections = 1
-            $0.plansOnce = isOnce
-        }) { pool async throws in
-            for round in 0..<4 {
-                let keys = Array(0..<(round + 1)).map(Int64.init)
-                let found = try await pool.query("select n from generate_series(0, 9) n where n = any(\(keys))")
-                #expect(found.count == round + 1)
-            }
-            let plans = try await pool.query(
-                Statement(
-                    "select generic_plans, custom_plans from pg_prepared_statements where statement like '%generate_series%'"
-                ).once)
-            let row = try #require(plans.first)
-            #expect(try row.get("generic_plans", as: Int64.self) == (isOnce ? 4 : 0))
-            #expect(try row.get("custom_plans", as: Int64.self) == (isOnce ? 0 : 4))
-        }
-    }
-
     @Test func `a statement that failed to prepare can be prepared later`() async throws {
         try await withPool({ $0.maximumConnections = 1 }) { pool async throws in
             let statement: Statement = "select n from later where n = \(Int32(1))"

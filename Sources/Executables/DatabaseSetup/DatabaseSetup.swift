@@ -3,10 +3,9 @@ package import ServiceKit
 
 /// Opens an executable's pool. `cellwright-compute` does not use this module and so links no libpq.
 package enum DatabaseSetup {
-    /// - Parameter plansOnce: see `PostgresConfiguration`; true for the databases of leaf and branch cells.
     /// - Throws: ``SettingsError`` for the password file.
     package static func open(
-        _ settings: DatabaseSettings, name: String, connections: Int = 4, plansOnce: Bool = false
+        _ settings: DatabaseSettings, name: String, connections: Int = 4
     ) throws(SettingsError) -> PostgresPool {
         let password = try settings.passwordFile.map { path throws(SettingsError) in try SettingsFile.password(at: path)
         }
@@ -16,7 +15,6 @@ package enum DatabaseSetup {
                 password: password,
                 transportSecurity: settings.tls.map {
                     .verified(rootCertificate: $0.authority, certificate: $0.certificate)
-                } ?? .preferred, applicationName: name, maximumConnections: connections,
-                plansOnce: plansOnce))
+                } ?? .preferred, applicationName: name, maximumConnections: connections))
     }
 }

@@ -23,7 +23,7 @@ struct ConductorCommand: AsyncParsableCommand {
         guard let cell = CellPath(settings.cell.path) else { throw ValidationError("cell.path is not a cell path") }
         let shell = ProcessShell(
             service: "cellwright-conductor", fixed: ["cell": "\(cell)", "conductor": "\(settings.identity)"])
-        let pool = try DatabaseSetup.open(settings.database, name: "conductor@\(cell)", plansOnce: true)
+        let pool = try DatabaseSetup.open(settings.database, name: "conductor@\(cell)")
         let bus: any MessageBus = try BusSetup.open(settings.bus, name: "conductor@\(cell)", shell: shell)
         let conductor = ConductorService(
             cell: cell, name: settings.identity, store: PostgresCellStore(pool: pool, cell: cell), bus: bus,

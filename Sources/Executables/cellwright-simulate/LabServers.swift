@@ -64,9 +64,7 @@ struct LabServers: Sendable {
         let name = "lab_cell_\(cell.components.joined(separator: "_"))"
         try await administration.execute(
             Statement(raw: "create database \(name) template \(Self.template(kind)) strategy file_copy").once)
-        var configuration = try Self.configuration(ready, database: name, sessions: sessions)
-        configuration.plansOnce = true  // as the cells' own processes
-        return PostgresPool(configuration)
+        return PostgresPool(try Self.configuration(ready, database: name, sessions: sessions))
     }
 
     /// Sessions of the root's processes with the root's database.

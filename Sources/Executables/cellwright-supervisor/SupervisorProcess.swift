@@ -20,9 +20,8 @@ struct SupervisorProcess {
     func run() async throws {
         guard let cell = CellPath(settings.cell.path) else { throw ValidationError("cell.path is not a cell path") }
         let shell = ProcessShell(service: "cellwright-supervisor", fixed: ["cell": "\(cell)"])
+        let pool = try DatabaseSetup.open(settings.database, name: "supervisor@\(cell)")
         let kind = try settings.cell.cellKind()
-        let pool = try DatabaseSetup.open(
-            settings.database, name: "supervisor@\(cell)", plansOnce: kind != .root)
         let applied = try await CellSchemas.migrate(pool, kind)
         if !applied.isEmpty { shell.logger.notice("schema migrated", metadata: ["migrations": "\(applied)"]) }
         let bus: any MessageBus = try BusSetup.open(settings.bus, name: "supervisor@\(cell)", shell: shell)
