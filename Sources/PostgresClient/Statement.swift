@@ -119,6 +119,24 @@ extension Statement {
         return whole
     }
 
+    /// `column in (…)`, or `= any(…)` of many values or none.
+    ///
+    /// Of an array the server does not know before each execution how many rows it finds, and plans anew each time, which takes
+    /// longer than finding a few rows. So up to ``listLimit`` values each have a place of their own; places are as many as the
+    /// next power of two, the last value repeated, so that there are few such statements.
+    package static func column<Value: PostgresEncodable & PostgresArrayEncodable>(
+        _ column: String, isIn values: [Value]
+    ) -> Statement {
+        guard let last = values.last, values.count <= listLimit else { return "\(raw: column) = any(\(values))" }
+        var places = 1
+        while places < values.count { places *= 2 }
+        let padded = values + Array(repeating: last, count: places - values.count)
+        let list = joined(padded.map { "\($0)" }, separator: ", ")
+        return "\(raw: column) in (\(fragment: list))"
+    }
+
+    private static let listLimit = 64
+
     private static func placeholder(_ number: Int) -> String { "$\(number)" }
 
     private mutating func place(_ type: PostgresType, _ range: Range<Int>?) {

@@ -36,6 +36,29 @@ struct PreparedStatementTests {
         }
     }
 
+    @Test func `rows of a few keys are planned once, and found whatever their number`() async throws {
+        try await withPool({ $0.maximumConnections = 1 }) { pool async throws in
+            try await pool.execute("create table things as select n::bigint as n from generate_series(0, 999) n")
+            try await pool.execute("create unique index on things (n)")
+            try await pool.execute("analyze things")
+            for count in [0, 1, 2, 3, 5, 63, 64, 65, 200] {
+                let keys = (0..<count).map { Int64($0 * 3) }
+                let found = try await pool.query(
+                    "select n from things where \(fragment: .column("n", isIn: keys)) order by n")
+                #expect(try found.column(as: Int64.self) == keys)
+            }
+            for key in 0..<Int64(12) {
+                let found = try await pool.query("select n from things where \(fragment: .column("n", isIn: [key]))")
+                #expect(try found.column(as: Int64.self) == [key])
+            }
+            let plans = try await pool.query(
+                Statement(
+                    "select generic_plans from pg_prepared_statements where statement like '%n in ($1)' order by 1 desc"
+                ).once)
+            #expect(try #require(plans.first).get("generic_plans", as: Int64.self) > 0)
+        }
+    }
+
     @Test func `a statement that failed to prepare can be prepared later`() async throws {
         try await withPool({ $0.maximumConnections = 1 }) { pool async throws in
             let statement: Statement = "select n from later where n = \(Int32(1))"

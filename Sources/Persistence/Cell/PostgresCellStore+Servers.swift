@@ -60,7 +60,7 @@ extension PostgresCellStore {
                 select i.document, h.name is not null as has_host,
                     h.inventory ->> 'hypervisorHostname' as hypervisor_hostname, h.is_up, h.is_enabled
                 from cell.instances i left join cell.hosts h on h.name = i.host
-                where i.id = any(\(ids)) and not i.is_deleted
+                where \(fragment: .column("i.id", isIn: ids)) and not i.is_deleted
                 """)
             return try rows.map { row in
                 var host: HostStanding?
