@@ -22,12 +22,12 @@ package struct SimulatedLeaf: Sendable {
         package init(cells: Int) {
             guard cells > Self.unstretched else { return }
             child.heartbeatInterval = .seconds(1)
-            child.pulseInterval = .seconds(30)
+            child.pulseInterval = .seconds(10)
             parent.auditInterval = .seconds(600)
             child.publishInterval = .seconds(30)
             child.dutyDuration = .seconds(600)
             child.reconcileInterval = .seconds(300)
-            conductor.tick = .seconds(10)
+            conductor.tick = .seconds(2)
             conductor.sweepInterval = .seconds(30)
             conductor.leaseDuration = .seconds(180)
             conductor.hostTimeout = .seconds(1800)
