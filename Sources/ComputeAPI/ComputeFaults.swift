@@ -53,7 +53,7 @@ enum ComputeFaults {
     private static func directory(_ error: DirectoryError) -> APIFault {
         switch error {
         case .incomplete:
-            unavailable("The list of servers is being rebuilt. Try again in a moment.", after: 2)
+            .unavailable("The list of servers is being rebuilt. Try again in a moment.", after: 2)
         case .markerNotFound(let id): .badRequest("marker [\(id)] not found")
         case .invalidPattern(let pattern): .badRequest("Invalid regular expression: \(pattern.prefix(255))")
         }
@@ -62,18 +62,11 @@ enum ComputeFaults {
     private static func cell(_ error: CellError) -> APIFault? {
         switch error {
         case .unreachable, .timedOut, .overloaded, .unknownCell:
-            unavailable(
+            .unavailable(
                 "The part of the cloud that holds this server can't be reached at the moment. Try again later.",
                 after: 5)
         case .failed, .malformed, .cancelled: nil
         }
-    }
-
-    /// - Parameter seconds: when a client should come again.
-    private static func unavailable(_ message: String, after seconds: Int) -> APIFault {
-        var fault = APIFault.unavailable(message)
-        fault.headers[.retryAfter] = String(seconds)
-        return fault
     }
 
     private static func network(_ error: NetworkError) -> APIFault? {

@@ -187,6 +187,11 @@ private func server(
         #expect(answer.body?[name]?["code"] == .integer(Int64(status)))
     }
 
+    @Test func saysWhenToComeAgainAfterWhatPasses() async throws {
+        let answer = try await call(.post, "/widgets/v1/items", token, body: #"{"item": {"name": "away"}}"#)
+        #expect(answer.headers[.retryAfter] == "2")
+    }
+
     @Test func saysNothingOfUnknownErrors() async throws {
         let answer = try await call(.post, "/widgets/v1/items", token, body: #"{"item": {"name": "broken"}}"#)
         let message = try #require(answer.body?["computeFault"]?["message"]?.string)

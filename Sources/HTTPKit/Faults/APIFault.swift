@@ -50,9 +50,12 @@ package struct APIFault: Error, Sendable, Equatable, CustomStringConvertible {
     package static func unsupportedMediaType(_ type: String) -> APIFault {
         APIFault(.unsupportedMediaType, "Unsupported Content-Type: \(type.prefix(100))")
     }
-    package static func unavailable(_ message: String = "The service is unavailable: please try again later.")
-        -> APIFault
-    { APIFault(.serviceUnavailable, message) }
+    /// - Parameter seconds: when a client should come again (`Retry-After`).
+    package static func unavailable(
+        _ message: String = "The service is unavailable: please try again later.", after seconds: Int = 2
+    ) -> APIFault {
+        APIFault(.serviceUnavailable, message, headers: [.retryAfter: String(seconds)])
+    }
     package static func `internal`() -> APIFault {
         APIFault(.internalServerError, "Unexpected API Error. The request id names it in the service's log.")
     }
