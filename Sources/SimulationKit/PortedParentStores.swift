@@ -6,11 +6,7 @@ import PlacementCore
 import ServerLifecycle
 
 /// A parent's store as one process reaches it.
-protocol PortedParentStore: ParentStore {
-    associatedtype Base: ParentStore
-    var base: Base { get }
-    var port: DatabasePort { get }
-}
+protocol PortedParentStore: PortedStore, ParentStore where Base: ParentStore {}
 
 extension PortedParentStore {
     func changes() -> Base.Changes { base.changes() }
@@ -98,7 +94,7 @@ struct PortedRootStore: PortedParentStore, RootStore {
 }
 
 /// A branch's store as one process reaches it.
-struct PortedBranchStore: PortedParentStore, BranchStore {
+struct PortedBranchStore: PortedParentStore, PortedChildStore, BranchStore {
     let base: InMemoryBranchStore
     let port: DatabasePort
 
@@ -119,35 +115,5 @@ struct PortedBranchStore: PortedParentStore, BranchStore {
     func audit() async throws -> DirectoryAudit { try await port.callUntyped { try await base.audit() } }
     func pruneServers(deletedBefore date: Date, limit: Int) async throws -> Int {
         try await port.callUntyped { try await base.pruneServers(deletedBefore: date, limit: limit) }
-    }
-
-    func unpublishedEvents(confirmed: Int64?, limit: Int) async throws(CellStoreError) -> [EncodedEvent] {
-        try await port.call { () async throws(CellStoreError) in
-            try await base.unpublishedEvents(confirmed: confirmed, limit: limit)
-        }
-    }
-    func events(
-        after sequence: Int64, limit: Int
-    ) async throws(CellStoreError) -> (events: [EncodedEvent], newest: Int64) {
-        try await port.call { () async throws(CellStoreError) in try await base.events(after: sequence, limit: limit) }
-    }
-    func pruneEvents(before date: Date, limit: Int) async throws(CellStoreError) -> Int {
-        try await port.call { () async throws(CellStoreError) in
-            try await base.pruneEvents(before: date, limit: limit)
-        }
-    }
-    func takeDuty(_ duty: CellDuty, owner: String, for duration: Duration) async throws(CellStoreError) -> Bool {
-        try await port.call { () async throws(CellStoreError) in
-            try await base.takeDuty(duty, owner: owner, for: duration)
-        }
-    }
-    func releaseDuty(_ duty: CellDuty, owner: String) async throws(CellStoreError) {
-        try await port.call { () async throws(CellStoreError) in try await base.releaseDuty(duty, owner: owner) }
-    }
-    func pulse() async throws(CellStoreError) -> CellPulse {
-        try await port.call { () async throws(CellStoreError) in try await base.pulse() }
-    }
-    func listen(_ nudge: CellNudge, _ onNudge: @escaping @Sendable () -> Void) async throws(CellStoreError) {
-        try await base.listen(nudge, onNudge)
     }
 }
