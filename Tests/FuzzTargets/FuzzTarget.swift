@@ -106,8 +106,8 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
     private static let bodies: [@Sendable (Data) -> Void] = [
         reader(StepResult.self), reader(GuestLifecycleReport.self), reader(AgentHeartbeat.self),
         reader(AgentHoldings.self), reader(AgentAnswer.self), reader(AgentCommand.self), reader(AgentQuery.self),
-        reader(CellHeartbeat.self), reader(SequencedEvent.self), reader(BuildRequest.self), reader(ActRequest.self),
-        reader(GetRequest.self), reader(InventoryRequest.Reply.self),
+        reader(SequencedEvent.self), reader(InventoryRequest.Reply.self), request(BuildRequest.self),
+        request(ActRequest.self), request(GetRequest.self), document(CellHeartbeat.self), document(CellStanding.self),
     ]
 
     private static func reader<Message: Codable & SendableMetatype>(_: Message.Type) -> @Sendable (Data) -> Void {
@@ -117,6 +117,25 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
             else { return }
             let again = try? JSONDecoder().decode(Message.self, from: written)
             precondition(again != nil, "\(Message.self) can't be read as it was written")
+        }
+    }
+
+    private static func request<Request: CellRequest>(_: Request.Type) -> @Sendable (Data) -> Void {
+        { body in
+            guard let request = try? Request(body: body) else { return }
+            let again = (try? request.body()).flatMap { try? Request(body: $0) }
+            precondition(again != nil, "\(Request.self) can't be read as it was written")
+        }
+    }
+
+    /// What is read and written member by member.
+    private static func document<Document: JSONReadable & JSONWritable & Equatable & SendableMetatype>(
+        _: Document.Type
+    ) -> @Sendable (Data) -> Void {
+        { body in
+            guard let document = try? Document(json: Array(body)) else { return }
+            let again = try? Document(json: document.json)
+            precondition(again != nil, "\(Document.self) can't be read as it was written")
         }
     }
 
