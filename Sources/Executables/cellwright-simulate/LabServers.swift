@@ -77,11 +77,14 @@ struct LabServers: Sendable {
         ).column(as: Int32.self)
     }
 
-    /// What a server's own upkeep does within minutes.
+    /// What the database's own upkeep does within minutes in a cloud.
     func analyze() async throws {
-        for table in ["directory.instances", "directory.hosts", "placement.providers", "placement.inventories"] {
-            try await root.execute(Statement(raw: "vacuum analyze \(table)").once)
-        }
+        try await Self.analyze(
+            ["directory.instances", "directory.hosts", "placement.providers", "placement.inventories"], in: root)
+    }
+
+    static func analyze(_ tables: [String], in pool: PostgresPool) async throws {
+        for table in tables { try await pool.execute(Statement(raw: "vacuum analyze \(table)").once) }
     }
 
     // MARK: What the root knows

@@ -123,7 +123,7 @@ struct Laboratory: Sendable {
         _ leaves: [SimulatedLeaf], _ cells: LabCells, _ measurements: LabMeasurements, _ flavor: Flavor,
         _ ready: DevReady, _ servers: LabServers, _ stages: inout LabStages
     ) async throws -> LabRun {
-        try await join(servers, measurements, &stages)
+        try await join(servers, cells, measurements, &stages)
         let list = try await lists(measurements, servers)
         stages.end("pages")
         var root = try await rest(servers)
@@ -156,7 +156,7 @@ struct Laboratory: Sendable {
 
     /// Until the root knows every cell, server and host.
     private func join(
-        _ servers: LabServers, _ measurements: LabMeasurements, _ stages: inout LabStages
+        _ servers: LabServers, _ labCells: LabCells, _ measurements: LabMeasurements, _ stages: inout LabStages
     ) async throws {
         let cells = shape.tree.leaves.count + shape.tree.branches.count
         try await measurements.waitUntil("cells are up", limit: Self.joinLimit) {
@@ -175,6 +175,7 @@ struct Laboratory: Sendable {
             .init(try await servers.uses(), of: shape.instances)
         }
         try await servers.analyze()
+        try await labCells.analyze()
         try await ContinuousClock().sleep(for: Self.settling)
         stages.end("quotas")
     }
