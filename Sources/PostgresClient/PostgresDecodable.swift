@@ -58,7 +58,7 @@ extension String: PostgresDecodable {
         default:
             guard cell.type.rawValue >= PostgresType.firstUserDefined else { throw cell.mismatch("text") }
         }
-        guard let text = String(validating: bytes, as: UTF8.self) else { throw cell.failure("is not UTF-8") }
+        guard let text = String(utf8: bytes) else { throw cell.failure("is not UTF-8") }
         return text
     }
 }

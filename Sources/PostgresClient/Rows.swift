@@ -1,5 +1,6 @@
 import CLibpq
 package import Primitives
+import Synchronization
 
 /// Owns a PGresult.
 ///
@@ -7,8 +8,15 @@ package import Primitives
 /// may read it; it is freed once, when the last reader lets go.
 final class ResultBox: @unchecked Sendable {
     let raw: OpaquePointer
+    /// The column after the one that was asked for last: readers take a row's columns in their order. Used only where no two
+    /// columns have one name.
+    private let next = Atomic<Int32>(0)
+    private let isHinted: Bool
 
-    init(_ raw: OpaquePointer) { self.raw = raw }
+    init(_ raw: OpaquePointer) {
+        self.raw = raw
+        isHinted = PQntuples(raw) > Self.fewRows && Self.hasDistinctNames(raw)
+    }
     deinit { PQclear(raw) }
 
     var rowCount: Int { Int(PQntuples(raw)) }
@@ -27,12 +35,23 @@ final class ResultBox: @unchecked Sendable {
         let count = PQnfields(raw)
         var name = name
         return name.withUTF8 { wanted in
-            for column in 0..<count {
-                guard let found = PQfname(raw, column) else { continue }
-                if Self.equal(found, wanted) { return Int(column) }
+            let first = isHinted ? next.load(ordering: .relaxed) : 0
+            for step in 0..<count {
+                let column = (first + step) % count
+                guard let found = PQfname(raw, column), Self.equal(found, wanted) else { continue }
+                next.store((column + 1) % count, ordering: .relaxed)
+                return Int(column)
             }
             return -1
         }
+    }
+
+    /// Of so many rows, looking for each column from the first on costs no more than comparing all names once.
+    private static let fewRows: Int32 = 8
+
+    private static func hasDistinctNames(_ raw: OpaquePointer) -> Bool {
+        let names = (0..<PQnfields(raw)).map { PQfname(raw, $0).map { String(cString: $0) } ?? "" }
+        return Set(names).count == names.count
     }
 
     func cell(row: Int, column: Int) -> PostgresCell {

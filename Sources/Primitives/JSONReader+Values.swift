@@ -7,13 +7,13 @@ package protocol JSONReadable {
 
 extension JSONReadable {
     /// The document that `bytes` hold.
-    package init(json bytes: [UInt8]) throws(JSONSyntaxError) {
+    @inlinable package init(json bytes: [UInt8]) throws(JSONSyntaxError) {
         self = try JSONReader.document(bytes) { reader throws(JSONSyntaxError) in try Self(&reader) }
     }
 }
 
 extension JSONReader {
-    package mutating func integer<Value: FixedWidthInteger>(
+    @inlinable package mutating func integer<Value: FixedWidthInteger>(
         _: Value.Type = Value.self
     ) throws(JSONSyntaxError) -> Value {
         guard case .integer(let integer) = try number(), let value = Value(exactly: integer) else {
@@ -36,13 +36,13 @@ extension JSONReader {
     }
 
     /// A text that stands for a case or a thing.
-    package mutating func named<Value>(_ make: (String) -> Value?) throws(JSONSyntaxError) -> Value {
+    @inlinable package mutating func named<Value>(_ make: (String) -> Value?) throws(JSONSyntaxError) -> Value {
         let text = try string()
         guard let value = make(text) else { throw error("no \(Value.self): \(text.prefix(64))") }
         return value
     }
 
-    package mutating func optional<Value>(
+    @inlinable package mutating func optional<Value>(
         _ read: (inout JSONReader) throws(JSONSyntaxError) -> Value
     ) throws(JSONSyntaxError) -> Value? {
         try null() ? nil : try read(&self)
@@ -62,7 +62,7 @@ extension JSONReader {
         return members
     }
 
-    package mutating func values<Value: JSONReadable>(
+    @inlinable package mutating func values<Value: JSONReadable>(
         of _: Value.Type = Value.self
     ) throws(JSONSyntaxError) -> [Value] {
         var values: [Value] = []

@@ -12,13 +12,12 @@ package struct JSONReader {
     package init(_ bytes: [UInt8]) { self.bytes = bytes }
 
     /// Reads one document, white space around it allowed.
-    package static func document<Value>(
+    @inlinable package static func document<Value>(
         _ bytes: [UInt8], _ read: (inout JSONReader) throws(JSONSyntaxError) -> Value
     ) throws(JSONSyntaxError) -> Value {
         var reader = JSONReader(bytes)
         let value = try read(&reader)
-        reader.skipSpace()
-        guard reader.index == bytes.count else { throw reader.error("unexpected text after the document") }
+        guard reader.peek() == nil else { throw reader.error("unexpected text after the document") }
         return value
     }
 
@@ -161,10 +160,23 @@ package struct JSONReader {
             if current == UInt8(ascii: "+") || current == UInt8(ascii: "-") { index += 1 }
             try digits()
         }
+        if isInteger, let value = integer(bytes[first..<index], isNegative: first > start) { return .integer(value) }
         let text = String(decoding: bytes[start..<index], as: UTF8.self)
-        if isInteger, let value = Int64(text) { return .integer(value) }
         guard let value = Double(text), value.isFinite else { throw error("a number out of range") }
         return .number(value)
+    }
+
+    /// `nil` when 64 bits do not hold it.
+    private func integer(_ digits: ArraySlice<UInt8>, isNegative: Bool) -> Int64? {
+        var value: Int64 = 0
+        for byte in digits {
+            let digit = Int64(byte - UInt8(ascii: "0"))
+            let (tens, isOver) = value.multipliedReportingOverflow(by: 10)
+            let (next, isOut) = tens.addingReportingOverflow(isNegative ? -digit : digit)
+            if isOver || isOut { return nil }
+            value = next
+        }
+        return value
     }
 
     private mutating func digits() throws(JSONSyntaxError) {
@@ -203,7 +215,7 @@ package struct JSONReader {
     }
 
     private func text(_ slice: ArraySlice<UInt8>) throws(JSONSyntaxError) -> String {
-        guard let text = String(validating: slice, as: UTF8.self) else { throw error("a string that is not UTF-8") }
+        guard let text = slice.withUnsafeBytes({ String(utf8: $0) }) else { throw error("a string that is not UTF-8") }
         return text
     }
 
