@@ -319,7 +319,7 @@ let package = Package(
         tests("StyleTests", []),
         tests("TopologyTests", ["Topology", "CloudModel", "Primitives"]),
         tests("PrimitivesTests", ["Primitives"]),
-        tests("ServiceKitTests", ["ServiceKit", "Primitives", lifecycleTestKit]),
+        tests("ServiceKitTests", ["ServiceKit", "Primitives", logging, lifecycleTestKit]),
         tests("CellProtocolTests", ["CellProtocol", "CloudModel", "MessageBus", "Primitives"]),
         tests(
             "DeployerTests",

@@ -1,5 +1,6 @@
 import FoundationEssentials
 package import Logging
+import Primitives
 
 #if canImport(Glibc)
     import Glibc
@@ -24,45 +25,23 @@ package struct JSONLogHandler: LogHandler {
     }
 
     package func log(event: LogEvent) {
-        var line = #"{"time":"\#(Self.timestamp())","level":"\#(event.level.rawValue)","logger":"#
-        Self.append(label, to: &line)
-        line += #","message":"#
-        Self.append(event.message.description, to: &line)
+        let line = line(event, at: Date())
+        // One write a line, so that lines of several threads do not mix.
+        line.withUnsafeBytes { buffer in _ = write(STDERR_FILENO, buffer.baseAddress, buffer.count) }
+    }
+
+    func line(_ event: LogEvent, at time: Date) -> [UInt8] {
         var all = fixed.merging(metadata) { _, new in new }
         if let own = event.metadata { all.merge(own) { _, new in new } }
         if let error = event.error, all["error"] == nil { all["error"] = .string(String(describing: error)) }
-        for key in all.keys.sorted() {
-            guard let value = all[key] else { continue }
-            line += ","
-            Self.append(key, to: &line)
-            line += ":"
-            Self.append(value.description, to: &line)
+        var writer = JSONWriter()
+        writer.object { writer in
+            writer.field("time", Timestamp.microseconds(time))
+            writer.field("level", event.level.rawValue)
+            writer.field("logger", label)
+            writer.field("message", event.message.description)
+            for (key, value) in all.sorted(by: { $0.key < $1.key }) { writer.field(key, value.description) }
         }
-        line += "}\n"
-        // One write a line, so that lines of several threads do not mix.
-        line.withUTF8 { buffer in _ = write(STDERR_FILENO, buffer.baseAddress, buffer.count) }
-    }
-
-    private static func timestamp() -> String {
-        Date().formatted(
-            .iso8601.year().month().day().time(includingFractionalSeconds: true).timeZone(separator: .omitted))
-    }
-
-    private static func append(_ text: String, to line: inout String) {
-        line.append("\"")
-        for scalar in text.unicodeScalars {
-            switch scalar {
-            case "\"": line += "\\\""
-            case "\\": line += "\\\\"
-            case "\n": line += "\\n"
-            case "\r": line += "\\r"
-            case "\t": line += "\\t"
-            case _ where scalar.value < 0x20:
-                let hex = String(scalar.value, radix: 16)
-                line += "\\u" + String(repeating: "0", count: 4 - hex.count) + hex
-            default: line.unicodeScalars.append(scalar)
-            }
-        }
-        line.append("\"")
+        return writer.bytes + [UInt8(ascii: "\n")]
     }
 }
