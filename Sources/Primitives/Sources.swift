@@ -29,7 +29,20 @@ package protocol WallClock: Sendable {
 /// The machine's own ids and calendar time: for executables, never for tests.
 package struct SystemIDSource: IDSource {
     package init() {}
-    package func uuid() -> UUID { UUID() }
+
+    /// Version 4 (RFC 9562, section 5.4), from the kernel's generator: `UUID()` opens, reads and closes a file
+    /// each time.
+    package func uuid() -> UUID {
+        var generator = SystemRandomNumberGenerator()
+        var bytes = UUID(uuid: (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)).uuid
+        withUnsafeMutableBytes(of: &bytes) { bytes in
+            bytes.storeBytes(of: generator.next(), as: UInt64.self)
+            bytes.storeBytes(of: generator.next(), toByteOffset: 8, as: UInt64.self)
+            bytes[6] = bytes[6] & 0x0F | 0x40
+            bytes[8] = bytes[8] & 0x3F | 0x80
+        }
+        return UUID(uuid: bytes)
+    }
 }
 
 package struct SystemWallClock: WallClock {
