@@ -23,6 +23,8 @@ struct ChildWatcher: Sendable {
 
     let cell: CellPath
     let watch: Watch
+    /// The watch's, for which this was made: whoever lost the watch meanwhile knows nothing of now, even when it has it again.
+    private let tenure: Int
     let bus: any MessageBus
     let store: any ParentStore
     let router: ChildRouter
@@ -42,12 +44,13 @@ struct ChildWatcher: Sendable {
     private let lag: LagGauge
 
     init(
-        cell: CellPath, watch: Watch, bus: any MessageBus, store: any ParentStore, router: ChildRouter,
+        cell: CellPath, watch: Watch, tenure: Int, bus: any MessageBus, store: any ParentStore, router: ChildRouter,
         health: ChildHealth, lastSequence: Int64, clock: any Clock<Duration>, wallClock: any WallClock,
         ids: any IDSource, settings: ParentSettings, recorder: HealthRecorder, logger: Logger
     ) {
         self.cell = cell
         self.watch = watch
+        self.tenure = tenure
         self.bus = bus
         self.store = store
         self.router = router
@@ -165,9 +168,13 @@ struct ChildWatcher: Sendable {
         }
     }
 
+    /// Says again how the child is when something else is written down: of an earlier tenure, or by somebody else.
+    func correct(_ written: CellStatus.Health) {
+        if health.withLock({ $0.view.health != written }) { publishHealth() }
+    }
+
     private func publishHealth() {
-        // Whoever was frozen, and has lost the watch meanwhile, knows nothing of now.
-        guard watch.isHeld else { return }
+        guard watch.tenure == tenure else { return }
         let current = health.withLock { $0 }
         router.note(current.view.health, of: cell)
         recorder.note(

@@ -112,15 +112,17 @@ struct ParentRole: Sendable {
                         watchers.withLock { $0[path] = nil }
                     }
                     for mapping in own where watched[mapping.path] == nil {
-                        guard let watcher = watcher(for: mapping) else { continue }
+                        guard let tenure, let watcher = watcher(for: mapping, in: tenure) else { continue }
                         watched[mapping.path] = mapping.bus
                         watchers.withLock { $0[mapping.path] = watcher }
                         let stop = Nudge()
                         stops[mapping.path] = stop
                         group.addTask { try await self.watch(watcher, until: stop) }
                     }
-                    for mapping in own where mapping.isResyncWanted && mapping.health != .down {
-                        watchers.withLock { $0[mapping.path] }?.resync()
+                    for mapping in own {
+                        let watcher = watchers.withLock { $0[mapping.path] }
+                        watcher?.correct(mapping.health)
+                        if mapping.isResyncWanted, mapping.health != .down { watcher?.resync() }
                     }
                 } catch is CancellationError {
                     return
@@ -141,11 +143,11 @@ struct ParentRole: Sendable {
         }
     }
 
-    private func watcher(for mapping: CellMapping) -> ChildWatcher? {
+    private func watcher(for mapping: CellMapping, in tenure: Int) -> ChildWatcher? {
         guard let bus = router.bus(of: mapping.path) else { return nil }
         let view = ChildHealth.View(health: mapping.health, reason: mapping.reason)
         return ChildWatcher(
-            cell: mapping.path, watch: watch, bus: bus, store: store, router: router,
+            cell: mapping.path, watch: watch, tenure: tenure, bus: bus, store: store, router: router,
             health: ChildHealth(
                 view: view, since: mapping.since, heartbeat: mapping.heartbeat, watchedFrom: wallClock.now()),
             lastSequence: mapping.lastSequence, clock: clock, wallClock: wallClock, ids: ids, settings: settings,
