@@ -233,6 +233,20 @@ struct RootContract<Store: RootStore> {
         #expect(try await place().isEmpty)
         #expect(try await delete(id) == .notFound)
         #expect(try await due(at: now + 40).isEmpty)
+        // Not even when its cell took the delete while the news of the failure was on its way.
+        let other = try await accept()
+        let attempt = try #require(try await place().first)
+        try await store.acknowledge([attempt])
+        #expect(try await delete(other) == .requested)
+        let command = try #require(try await due(at: now + 41).first)
+        try await store.complete(command)
+        #expect(try await due(at: now + 60) == [command], "it is sent again until the server is gone")
+        let host = try #require(attempt.specification.instance.host)
+        let failure = BuildFailure(id: other, epoch: attempt.specification.instance.epoch, host: host, reason: "down")
+        try await apply(3, .buildFailed(failure), from: attempt.cell)
+        #expect(try await place().isEmpty)
+        #expect(try await delete(other) == .notFound)
+        #expect(try await due(at: now + 90).isEmpty)
     }
 
     private func strays() async throws {

@@ -35,7 +35,13 @@ extension PostgresRootStore {
     }
 
     package func complete(_ command: QueuedCommand) async throws {
-        _ = try await pool.execute("delete from outbox.commands where id = \(command.id)")
+        _ = try await pool.execute(
+            """
+            delete from outbox.commands c where id = \(command.id)
+                and not (action = \(PostgresJSON(ServerAction.delete)) and exists (
+                    select 1 from scheduler.build_requests b
+                    where b.instance_id = c.instance_id and b.cell = c.cell and b.state in ('placed', 'sent')))
+            """)
     }
 
     package func completeUnknown(_ command: QueuedCommand, now: Date) async throws {

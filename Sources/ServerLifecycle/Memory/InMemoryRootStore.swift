@@ -160,7 +160,7 @@ package final class InMemoryRootStore: InMemoryParentStore, RootStore, ServerAcc
     }
 
     package func complete(_ command: QueuedCommand) async throws {
-        memory.change { $0.commands[command.id] = nil }
+        memory.change { if !$0.isBuilding(command) { $0.commands[command.id] = nil } }
     }
 
     package func completeUnknown(_ command: QueuedCommand, now: Date) async throws {

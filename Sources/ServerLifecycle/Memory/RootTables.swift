@@ -286,6 +286,12 @@ package struct RootTables: ParentTables {
         commands.values.contains { $0.command.serverID == id && $0.command.action == .delete }
     }
 
+    /// Whether it deletes what its cell has not said to be built: see ``RootStore/complete(_:)``.
+    func isBuilding(_ command: QueuedCommand) -> Bool {
+        guard command.action == .delete, let request = requests[command.serverID] else { return false }
+        return request.cell == command.cell && [.placed, .sent].contains(request.state)
+    }
+
     mutating func enqueueDelete(
         _ id: ServerID, in cell: CellPath, requestID: String,
         caller: (user: String, project: String, roles: [String]), now: Date

@@ -47,7 +47,9 @@ package protocol RootStore: ParentStore {
 
     /// Commands whose time has come, for cells in `cells`; each is hidden until `retryAt`.
     func dueCommands(cells: [CellPath], now: Date, retryAt: Date, limit: Int) async throws -> [QueuedCommand]
-    /// The cell has it, durably.
+    /// The cell has it, durably. The delete of a server that is being built there stays, and is sent again, until the cell
+    /// says that the server is gone: the news that the build failed may be on its way, and without the delete the server
+    /// would be built elsewhere.
     func complete(_ command: QueuedCommand) async throws
     /// The cell knows no such server: what the root keeps of it is released.
     func completeUnknown(_ command: QueuedCommand, now: Date) async throws
