@@ -8,6 +8,21 @@ public func testOneInput(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
     return 0
 }
 
+/// Where the package manager has the program begin: it names each executable's main function after the executable, so the
+/// one that libFuzzer brings is not used.
+@_cdecl("cellwright_fuzz_main")
+public func main(_ count: CInt, _ arguments: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?) -> CInt {
+    var (count, arguments) = (count, arguments)
+    return runDriver(&count, &arguments) { testOneInput($0, $1) }
+}
+
+@_silgen_name("LLVMFuzzerRunDriver")
+private func runDriver(
+    _ count: UnsafeMutablePointer<CInt>,
+    _ arguments: UnsafeMutablePointer<UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?>,
+    _ run: @convention(c) (UnsafePointer<UInt8>?, Int) -> CInt
+) -> CInt
+
 private let target: FuzzTarget = {
     let name = ProcessInfo.processInfo.environment["CELLWRIGHT_FUZZ_TARGET"] ?? ""
     guard let target = FuzzTarget(rawValue: name) else {
