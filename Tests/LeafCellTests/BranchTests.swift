@@ -65,6 +65,20 @@ struct BranchTests {
         }
     }
 
+    /// Of whoever had the watch before: the leaf has no news that would change it.
+    @Test func aWordOnALeafThatIsNotSoIsCorrected() async throws {
+        try await CellTree.with(.branchOverLeaves) { cell in
+            let store = try cell.branch(testCell)
+            func health() async throws -> CellStatus.Health? {
+                try await store.cells().first { $0.path == path("/north/a") }?.health
+            }
+            let word = CellStanding(
+                path: path("/north/a"), health: .down, reason: "an old word", since: testEpoch, heartbeat: nil)
+            try await store.setHealth([word], watcher: nil)
+            try await eventually("it is corrected") { try await health() == .up }
+        }
+    }
+
     @Test func aBranchThatLosesItsDirectoryReadsItAgainAndSaysSoMeanwhile() async throws {
         try await CellTree.with(.branchOverBranches) { cell in
             var servers: Set<ServerID> = []
