@@ -269,6 +269,33 @@ struct RootContract<Store: RootStore> {
         // The cell knows nothing of it: only what lives there would end.
         try await store.completeUnknown(command, now: now)
         #expect(try await store.audit(of: second.cell).servers == 1)
+        try await strayOfOneThatIsBeingBuilt()
+    }
+
+    /// While it waits for its end in one cell, the server's build fails in the other: nobody wanted the server gone.
+    private func strayOfOneThatIsBeingBuilt() async throws {
+        func tell(_ event: CellEvent, from cell: CellPath) async throws {
+            let newest = try #require(try await store.cells().first { $0.path == cell }?.lastSequence)
+            try await apply(newest + 1, event, from: cell)
+        }
+        func failure(_ build: PlacedBuild) throws -> CellEvent {
+            let instance = build.specification.instance
+            let host = try #require(instance.host)
+            return .buildFailed(BuildFailure(id: instance.id, epoch: instance.epoch, host: host, reason: "slow"))
+        }
+        let id = try await accept()
+        let first = try #require(try await place().first)
+        try await tell(try failure(first), from: first.cell)
+        var second = try #require(try await place().first)
+        while second.cell == first.cell {
+            try await store.refuse(second, reason: "the same cell", now: now)
+            second = try #require(try await place().first)
+        }
+        try await store.acknowledge([second])
+        try await tell(running(first), from: first.cell)
+        #expect(try await due(at: now + 30).map(\.cell) == [first.cell])
+        try await tell(try failure(second), from: second.cell)
+        #expect(try await delete(id) != .notFound)
     }
 
     private func watching() async throws {

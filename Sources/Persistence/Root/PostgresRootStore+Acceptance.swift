@@ -56,9 +56,15 @@ extension PostgresRootStore {
         }
     }
 
+    /// Whether the server is to be deleted in the cell that builds it. What an attempt that was given up left in another cell
+    /// is deleted there, and says nothing of the server.
     func isDeleteWanted(_ id: ServerID, in transaction: PostgresTransaction) async throws -> Bool {
         let count: Int64? = try await transaction.query(
-            "select count(*) from outbox.commands where instance_id = \(id) and action = \(PostgresJSON(ServerAction.delete))"
+            """
+            select count(*) from outbox.commands c
+            join scheduler.build_requests b on b.instance_id = c.instance_id and b.cell = c.cell
+            where c.instance_id = \(id) and c.action = \(PostgresJSON(ServerAction.delete))
+            """
         ).scalar()
         return (count ?? 0) > 0
     }

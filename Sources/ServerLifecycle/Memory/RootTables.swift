@@ -259,7 +259,7 @@ package struct RootTables: ParentTables {
         guard var request = requests[id], request.epoch == epoch, [.placed, .sent].contains(request.state) else {
             return
         }
-        if isDeleteWanted(id) { return finish(id, now: now) }
+        if isDeleteWanted(id, in: request.cell) { return finish(id, now: now) }
         claims[id] = nil
         if !isExcused { request.attempts += 1 }
         requests[id] = request
@@ -282,8 +282,12 @@ package struct RootTables: ParentTables {
 
     // MARK: The end of a server
 
-    func isDeleteWanted(_ id: ServerID) -> Bool {
-        commands.values.contains { $0.command.serverID == id && $0.command.action == .delete }
+    /// - Parameter cell: `nil` for any: what an attempt that was given up left in another cell is deleted there, too.
+    func isDeleteWanted(_ id: ServerID, in cell: CellPath? = nil) -> Bool {
+        commands.values.contains { queued in
+            let command = queued.command
+            return command.serverID == id && command.action == .delete && (cell.map { $0 == command.cell } ?? true)
+        }
     }
 
     /// Whether it deletes what its cell has not said to be built: see ``RootStore/complete(_:)``.
