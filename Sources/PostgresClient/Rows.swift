@@ -5,7 +5,7 @@ import Synchronization
 /// Owns a PGresult.
 ///
 /// SAFETY: libpq hands a result over complete and never touches it again, and nothing here writes to it, so any thread
-/// may read it; it is freed once, when the last reader lets go.
+/// may read it; it is freed once, when the last reader lets go. The hint beside it is atomic, and any value of it is right.
 final class ResultBox: @unchecked Sendable {
     let raw: OpaquePointer
     /// The column after the one that was asked for last: readers take a row's columns in their order. Used only where no two
