@@ -5,9 +5,12 @@ import Testing
 
 @Suite("The published schema and the checks")
 struct SchemaAgreementTests {
+    /// Read once for all the random files.
+    private static let published = Result { try JSONSchema(try RepositoryFiles.text("deploy/topology.schema.json")) }
+
     private let schema: JSONSchema
 
-    init() throws { schema = try JSONSchema(try RepositoryFiles.text("deploy/topology.schema.json")) }
+    init() throws { schema = try Self.published.get() }
 
     private func tree(_ text: String) -> DocumentNode? {
         var source = YAMLSource()
