@@ -1,3 +1,4 @@
+import CloudModel
 import FoundationEssentials
 import Glibc
 import Synchronization
@@ -16,6 +17,7 @@ struct LabEndToEndTests {
         let lab = Lab(specification, path: ProcessInfo.processInfo.environment["PATH"] ?? "")
         let log = RecordingReporter()
         let before = try await mountsAndLinks()
+        var left: String?
         do {
             #expect(try await lab.up(reporter: log, now: Date()).sorted() == ["one", "two"])
             #expect(try await lab.status().map(\.state) == [.running, .running])
@@ -35,10 +37,17 @@ struct LabEndToEndTests {
             try await first.open()
             #expect(try await first.check("read", "cat /var/lib/kept") == "kept\n")
             await first.close()
+            // Left open, as by a run of the tool.
+            let two: HostName = "two"
+            let pool = try await HostPool.open([two: lab.target(specification.hosts[1])])
+            let connection = try #require(pool.connections[two] as? SSHConnection)
+            #expect(FileSystem.exists(connection.controlPath))
+            left = connection.controlPath
         } catch {
             Issue.record(error)
         }
         try await lab.down(reporter: log, now: Date())
+        #expect(!FileSystem.exists(try #require(left)))
         #expect(!FileSystem.exists(folder))
         #expect(try await mountsAndLinks() == before)
     }

@@ -34,6 +34,7 @@ extension Deployment {
             try await finish(hosts)
             return report
         }
+        try await SSHConnection.closeAll(Array(settings.targets.values))
         for entry in try FileManager.default.contentsOfDirectory(atPath: settings.stateFolder) where entry != "lab" {
             try FileSystem.remove("\(settings.stateFolder)/\(entry)")
         }

@@ -81,6 +81,9 @@ package struct Lab: Sendable {
 
     private func down(_ lock: borrowing ExclusiveLock, reporter: any ProgressReporter) async throws {
         let names = try knownHosts()
+        let addresses = try LabState.read(specification.paths.state)?.hosts ?? [:]
+        try await SSHConnection.closeAll(
+            addresses.map { name, host in target(.init(name: name, address: host.address)) })
         _ = try await parallelMap(names, limit: Self.parallel) { name in
             let container = LabContainer(specification: specification, name: name)
             if container.process() != nil {
@@ -194,7 +197,7 @@ package struct Lab: Sendable {
                 try await container.start(base: base, bridge: state.bridge)
             }
             let isUp = try await poll(every: .milliseconds(200), for: Self.readyLimit) {
-                guard container.process() != nil else { throw LabFailure("host \(host.name) ended while it started") }
+                guard container.process() != nil else { throw LabFailure(container.failure()) }
                 return try await answers(host)
             }
             guard isUp else {

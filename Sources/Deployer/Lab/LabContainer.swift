@@ -162,13 +162,18 @@ struct LabContainer: Sendable {
         rmdir(path)
     }
 
-    private func failure() -> String {
+    /// What to say of a host that ended while it started.
+    func failure() -> String {
         let log: String
         do {
             log = try FileSystem.text(specification.paths.log(name)).trimmed
         } catch {
             log = "it left no log"
         }
-        return "host \(name) did not start: \(log.suffix(1_000))"
+        // Each host's systemd watches some eight places, and a machine has 128 for each user unless told otherwise.
+        let advice =
+            log.contains("Too many open files")
+            ? "; too many hosts for this machine's settings: `sysctl fs.inotify.max_user_instances=1024`" : ""
+        return "host \(name) did not start: \(log.suffix(1_000))\(advice)"
     }
 }

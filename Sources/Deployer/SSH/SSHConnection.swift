@@ -50,13 +50,31 @@ package struct SSHConnection: HostConnection {
         }
     }
 
-    /// Ends the shared connection and its process.
+    /// Ends the shared connection and its process, whichever run opened it.
     package func close() async {
+        guard FileSystem.exists(controlPath) else { return }
         do {
             _ = try await command(base + ["-O", "exit", target.address], timeout: .seconds(5)).run()
         } catch {
             // Nothing to end.
         }
+    }
+
+    /// Ends the shared connections to all these that any run has left open, and removes the folder of their sockets when
+    /// no other is in it.
+    package static func closeAll(_ targets: [SSHTarget]) async throws {
+        let folder = try SocketFolder.make()
+        _ = try await parallelMap(targets, limit: HostPool.parallel) { target in
+            let connection = SSHConnection(target: target, controlFolder: folder)
+            await connection.close()
+            // Its process takes it away at its very end.
+            _ = try await poll(every: .milliseconds(10), for: .seconds(2)) {
+                !FileSystem.exists(connection.controlPath)
+            }
+            // Of one that was killed it is left.
+            try FileSystem.remove(connection.controlPath)
+        }
+        FileSystem.removeIfEmpty(folder)
     }
 
     package func run(_ script: String, timeout: Duration) async throws -> CommandResult {
