@@ -1,3 +1,4 @@
+import FoundationEssentials
 import Testing
 
 @testable import Deployer
@@ -59,5 +60,21 @@ import Testing
     @Test func whatAMachineLacksIsSaidAllAtOnce() {
         let problems = LabPrerequisites.problems(path: "/nowhere", isRoot: false)
         #expect(problems.contains { $0.contains("root") })
+    }
+
+    @Test func theKernelsLimitIsRaisedForManyHostsAndGivenBack() throws {
+        let folder = try TemporaryFolder()
+        let path = "\(folder.path)/limit"
+        func limit() throws -> String { try FileSystem.text(path).trimmed }
+        try "128\n".write(toFile: path, atomically: false, encoding: .utf8)
+        #expect(try WatchLimit.raise(forHosts: 5, path: path) == nil)
+        let first = try #require(try WatchLimit.raise(forHosts: 16, path: path))
+        #expect(try limit() == "224")
+        let both = try #require(try WatchLimit.raise(forHosts: 30, path: path)).after(first)
+        #expect(try limit() == "364")
+        try first.restore(path: path)
+        #expect(try limit() == "364", "somebody else's")
+        try both.restore(path: path)
+        #expect(try limit() == "128")
     }
 }

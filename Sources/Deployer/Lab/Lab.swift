@@ -60,6 +60,12 @@ package struct Lab: Sendable {
             try await disk.make(authorizedKey: authorizedKey)
             state.hosts[host.name] = .init(address: host.address, base: base.path)
         }
+        if let limit = try WatchLimit.raise(forHosts: state.hosts.count) {
+            state.watchLimit = limit.after(state.watchLimit)
+            reporter.report(
+                ProgressEvent(
+                    .note, "\(WatchLimit.path) is \(limit.raised) until the lab is down; it was \(limit.found)"))
+        }
         try state.write(paths.state)
         try writeSSHFiles(state)
         let current = state
@@ -81,9 +87,9 @@ package struct Lab: Sendable {
 
     private func down(_ lock: borrowing ExclusiveLock, reporter: any ProgressReporter) async throws {
         let names = try knownHosts()
-        let addresses = try LabState.read(specification.paths.state)?.hosts ?? [:]
+        let state = try LabState.read(specification.paths.state)
         try await SSHConnection.closeAll(
-            addresses.map { name, host in target(.init(name: name, address: host.address)) })
+            (state?.hosts ?? [:]).map { name, host in target(.init(name: name, address: host.address)) })
         _ = try await parallelMap(names, limit: Self.parallel) { name in
             let container = LabContainer(specification: specification, name: name)
             if container.process() != nil {
@@ -92,11 +98,12 @@ package struct Lab: Sendable {
             try await container.sweep()
         }
         try await LabNetwork(specification: specification).down()
+        try state?.watchLimit?.restore()
         try FileSystem.remove(specification.folder)
-        if let state = FileSystem.parent(of: specification.folder),
-            state.hasSuffix("/" + DeploymentSettings.stateFolderName)
+        if let parent = FileSystem.parent(of: specification.folder),
+            parent.hasSuffix("/" + DeploymentSettings.stateFolderName)
         {
-            FileSystem.removeIfEmpty(state)
+            FileSystem.removeIfEmpty(parent)
         }
         reporter.report(ProgressEvent(.done, "removed the lab in \(specification.folder)"))
     }

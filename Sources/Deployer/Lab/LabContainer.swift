@@ -170,10 +170,6 @@ struct LabContainer: Sendable {
         } catch {
             log = "it left no log"
         }
-        // Each host's systemd watches some eight places, and a machine has 128 for each user unless told otherwise.
-        let advice =
-            log.contains("Too many open files")
-            ? "; too many hosts for this machine's settings: `sysctl fs.inotify.max_user_instances=1024`" : ""
-        return "host \(name) did not start: \(log.suffix(1_000))\(advice)"
+        return "host \(name) did not start: \(log.suffix(1_000))"
     }
 }

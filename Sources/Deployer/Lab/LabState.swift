@@ -17,6 +17,8 @@ package struct LabState: Codable, Sendable, Equatable {
     package var network: String
     package var bridge: String
     package var hosts: [String: Host]
+    /// What ``Lab/down(reporter:now:)`` gives back.
+    var watchLimit: WatchLimit?
 
     package init(network: String, bridge: String, hosts: [String: Host] = [:]) {
         self.network = network
