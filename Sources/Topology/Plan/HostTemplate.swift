@@ -18,7 +18,7 @@ struct HostTemplate: Sendable {
     enum Value: Sendable {
         case text(TextTemplate)
         /// The digest of a text.
-        case digest(TextTemplate)
+        case digest(DigestTemplate)
         /// The digest of the secret of this name.
         case secret(TextTemplate)
         /// The days that the certificate of this name has left, when it must be renewed.
@@ -42,8 +42,8 @@ struct HostTemplate: Sendable {
     /// What is wanted of each.
     let wanted: [Wanted]
     let elsewhere: [Elsewhere]
-    /// What the digest of the agent's inputs is made of, sorted by name.
-    private let parts: [(name: String, value: TextTemplate)]
+    /// The digest of the agent's inputs.
+    private let inputsDigest: DigestTemplate
 
     /// - Parameters:
     ///   - standIn: a host whose name and address are nowhere in the cloud.
@@ -55,7 +55,8 @@ struct HostTemplate: Sendable {
             ContentDigest.of(inputParts), standIn.reachableAt, standIn.name.text,
             CellPermissions.hostPattern(standIn.name.text),
         ]
-        parts = inputParts.sorted { $0.key < $1.key }.map { ($0.key, TextTemplate($0.value, marks: marks)) }
+        inputsDigest = DigestTemplate(
+            parts: inputParts.sorted { $0.key < $1.key }.map { ($0.key, TextTemplate($0.value, marks: marks)) })
         let own = resources.filter { $0.id.host == standIn.name }.map { (name: $0.id.placeName, resource: $0) }
             .sorted { $0.name < $1.name }
         names = own.map(\.name)
@@ -76,7 +77,7 @@ struct HostTemplate: Sendable {
                 let text = TextTemplate(text, marks: marks)
                 if !text.isConstant {
                     attributes["content"] = nil
-                    wanted.own.append(("content", .digest(text)))
+                    wanted.own.append(("content", .digest(DigestTemplate(text))))
                 }
             case .secret(let name):
                 let name = TextTemplate(name.text, marks: marks)
@@ -100,7 +101,7 @@ struct HostTemplate: Sendable {
     /// What is a host's own, by slot of its texts.
     func values(of host: Topology.Host) -> [String] {
         var values = ["", host.reachableAt, host.name.text, CellPermissions.hostPattern(host.name.text)]
-        values[0] = ContentDigest.of(parts, values)
+        values[0] = inputsDigest.text(values)
         return values
     }
 
@@ -108,7 +109,7 @@ struct HostTemplate: Sendable {
     static func text(_ value: Value, _ values: [String], _ inputs: DesiredState.Inputs) -> String? {
         switch value {
         case .text(let template): template.text(values)
-        case .digest(let template): ContentDigest.of(template, values)
+        case .digest(let template): template.text(values)
         case .secret(let template): inputs.secrets[SecretName(named: template.text(values))] ?? ""
         case .daysLeft(let template):
             inputs.ending.isEmpty ? nil : inputs.ending[SecretName(named: template.text(values))].map { "\($0)" }
