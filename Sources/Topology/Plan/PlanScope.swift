@@ -33,7 +33,9 @@ struct PlanScope {
         let seen = found.reduce(0) { $0 + ($1 == nil ? 0 : 1) }
         let others = clean.reduce(0) { $0 + $1.template.count * $1.hosts.count }
         guard seen + others != observed.observations.count else { return [] }
-        var wanted = Set(resources.map(\.id))
+        var wanted = Set<Resource.ID>(
+            minimumCapacity: clean.reduce(resources.count) { $0 + $1.template.elsewhere.count * $1.hosts.count })
+        for resource in resources { wanted.insert(resource.id) }
         for group in clean {
             for host in group.hosts { wanted.formUnion(group.template.idsElsewhere(host)) }
         }
