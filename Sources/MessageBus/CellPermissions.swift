@@ -50,11 +50,26 @@ package struct CellPermissions: Sendable, Equatable {
 
     /// Regular expression that matches just this text.
     static func escaped(_ text: String) -> String {
+        // Bytes are looked at quicker than characters: hosts are many.
+        guard text.utf8.allSatisfy({ $0 < 0x80 }) else { return escapedCharacters(text) }
+        return String(unsafeUninitializedCapacity: 2 * text.utf8.count) { result in
+            var count = 0
+            for byte in text.utf8 {
+                if !isPlain(byte) {
+                    result[count] = UInt8(ascii: "\\")
+                    count += 1
+                }
+                result[count] = byte
+                count += 1
+            }
+            return count
+        }
+    }
+
+    private static func escapedCharacters(_ text: String) -> String {
         var result = ""
         for character in text {
-            // A byte is looked at quicker than a character: hosts are many.
-            let isPlain =
-                character.asciiValue.map(isPlain) ?? (character.isLetter || character.isNumber)
+            let isPlain = character.asciiValue.map(isPlain) ?? (character.isLetter || character.isNumber)
             if !isPlain { result.append("\\") }
             result.append(character)
         }

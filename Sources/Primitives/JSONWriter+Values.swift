@@ -27,6 +27,10 @@ extension JSONWriter {
 
     // Left out for nil, as `Codable` does.
 
+    package mutating func field(_ name: String, ifAny value: (some JSONWritable)?) {
+        if let value { field(name, value) }
+    }
+
     package mutating func field(_ name: String, ifAny value: String?) {
         if let value { field(name, value) }
     }

@@ -4,8 +4,13 @@
 package struct JSONWriter: Sendable {
     package private(set) var bytes: [UInt8]
     private var needsComma = false
+    /// Whether each member and element has a line of its own, for people to read.
+    private let isIndented: Bool
+    private var depth = 0
 
-    package init(capacity: Int = 1024) {
+    /// - Parameter isIndented: whether to write as `JSONEncoder` does with `.prettyPrinted`: two spaces a level.
+    package init(capacity: Int = 1024, isIndented: Bool = false) {
+        self.isIndented = isIndented
         bytes = []
         bytes.reserveCapacity(capacity)
     }
@@ -117,19 +122,28 @@ package struct JSONWriter: Sendable {
     ) rethrows {
         bytes.append(opening)
         needsComma = false
+        depth += 1
         try body(&self)
+        depth -= 1
+        if isIndented, needsComma { newLine() }
         bytes.append(closing)
         needsComma = true
     }
 
     private mutating func separate() {
         if needsComma { bytes.append(UInt8(ascii: ",")) }
+        if isIndented, depth > 0 { newLine() }
+    }
+
+    private mutating func newLine() {
+        bytes.append(UInt8(ascii: "\n"))
+        bytes.append(contentsOf: repeatElement(UInt8(ascii: " "), count: 2 * depth))
     }
 
     private mutating func key(_ name: String) {
         separate()
         string(name)
-        bytes.append(UInt8(ascii: ":"))
+        bytes.append(contentsOf: isIndented ? " : ".utf8 : ":".utf8)
         needsComma = true
     }
 

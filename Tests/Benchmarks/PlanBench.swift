@@ -60,9 +60,7 @@ struct PlanBench: AsyncParsableCommand {
     private func plan(
         _ topology: Topology, _ inputs: DesiredState.Inputs, _ facts: ObservedFacts, _ isRight: (Plan) -> Bool
     ) throws -> Double {
-        let (plan, seconds) = try timed {
-            Plan(desired: try DesiredState(topology, inputs: inputs), observed: facts)
-        }
+        let (plan, seconds) = timed { Plan(desired: DesiredState(topology, inputs: inputs), observed: facts) }
         guard isRight(plan) else { throw HarnessFailure("the plan is wrong: \(plan.actions.count) actions") }
         return seconds
     }
@@ -105,11 +103,11 @@ struct PlanBench: AsyncParsableCommand {
     /// A cloud as the topology wants it, found cell by cell so that its resources are never all in memory.
     private func simulatedFacts(_ topology: Topology, _ inputs: DesiredState.Inputs) throws -> ObservedFacts {
         var facts = ObservedFacts()
-        let control = try DesiredState(topology.keepingHosts { _ in false }, inputs: inputs).resources
+        let control = DesiredState(topology.keepingHosts { _ in false }, inputs: inputs).resources
         facts.observations.add(Self.found(control))
         let known = Set(control.map(\.id))
         for cell in topology.cells where cell.isLeaf {
-            let part = try DesiredState(topology.only(cell, hosts: cell.hosts), inputs: inputs)
+            let part = DesiredState(topology.only(cell, hosts: cell.hosts), inputs: inputs)
             facts.observations.add(Self.found(part.resources.filter { !known.contains($0.id) }))
         }
         return facts

@@ -19,8 +19,8 @@ import Topology
     }
 
     @Test func theAdditionOfACellKilledAtEachPointConverges() async throws {
-        let before = try DesiredState(try SimulatedCloud.topology(), inputs: SimulatedCloud.inputs)
-        let after = try DesiredState(try SimulatedCloud.grown(), inputs: SimulatedCloud.inputs)
+        let before = DesiredState(try SimulatedCloud.topology(), inputs: SimulatedCloud.inputs)
+        let after = DesiredState(try SimulatedCloud.grown(), inputs: SimulatedCloud.inputs)
         let folder = try TemporaryFolder(in: "/dev/shm")
         let journal = "\(folder.path)/journal"
         var point = 0

@@ -82,7 +82,7 @@ struct DevLayoutTests {
     func configurations() throws {
         let layout = try layout()
         for service in layout.services {
-            let text = try service.configuration.json()
+            let text = service.configuration.json
             #expect(!text.contains("/etc/cellwright") && !text.contains("/var/lib"), "\(service.name)")
             #expect(text.contains("\"/dev/cloud/"))
         }

@@ -12,9 +12,9 @@ import Topology
     private let topology: Topology
 
     init() throws {
-        before = try DesiredState(try SimulatedCloud.topology(), inputs: SimulatedCloud.inputs)
+        before = DesiredState(try SimulatedCloud.topology(), inputs: SimulatedCloud.inputs)
         topology = try SimulatedCloud.grown()
-        after = try DesiredState(topology, inputs: SimulatedCloud.inputs)
+        after = DesiredState(topology, inputs: SimulatedCloud.inputs)
     }
 
     private func survey(_ facts: ObservedFacts) -> Deployment.Survey {

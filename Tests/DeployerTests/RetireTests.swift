@@ -13,8 +13,8 @@ import Topology
     init() throws {
         let topology = try SimulatedCloud.grown()
         let west = try #require(CellPath("/west"))
-        full = try DesiredState(topology, inputs: SimulatedCloud.inputs)
-        without = try DesiredState(topology.removing(cells: [west]), inputs: SimulatedCloud.inputs)
+        full = DesiredState(topology, inputs: SimulatedCloud.inputs)
+        without = DesiredState(topology.removing(cells: [west]), inputs: SimulatedCloud.inputs)
     }
 
     @Test func aCellThatStandsIsAllLeft() {

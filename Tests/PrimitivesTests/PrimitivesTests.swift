@@ -182,3 +182,35 @@ import Testing
         #expect(numbers != (0..<4).map { _ in third.next() })
     }
 }
+
+@Suite struct ConcurrentMapTests {
+    @Test(arguments: [0, 1, 63, 64, 65, 1000])
+    func givesWhatMapGives(count: Int) {
+        let numbers = Array(0..<count)
+        #expect(numbers.concurrentMap { 2 * $0 } == numbers.map { 2 * $0 })
+    }
+}
+
+@Suite struct IndentedJSONTests {
+    @Test func isWhatJSONEncoderWrites() throws {
+        struct Thing: Encodable {
+            let inner: [String: [Int]]
+            let text: String
+        }
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
+        let text = "a \"b\" \\ \u{1} é"
+        let expected = try encoder.encode(Thing(inner: ["a": [1, 2]], text: text))
+        var writer = JSONWriter(isIndented: true)
+        writer.object { writer in
+            writer.object("inner") { writer in
+                writer.array("a") { writer in
+                    writer.element(1)
+                    writer.element(2)
+                }
+            }
+            writer.field("text", text)
+        }
+        #expect(String(decoding: writer.bytes, as: UTF8.self) == String(decoding: expected, as: UTF8.self))
+    }
+}

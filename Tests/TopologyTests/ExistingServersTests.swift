@@ -9,7 +9,7 @@ struct ExistingServersTests {
 
     init() throws {
         topology = try TopologyDocument.read(Self.text, file: "t").withLabAddresses()
-        desired = try DesiredState(
+        desired = DesiredState(
             topology,
             inputs: .init(
                 binaries: SampleWorld.inputs.binaries, secrets: [:],
@@ -139,7 +139,7 @@ struct ExistingServersTests {
     func systemAuthorities() throws {
         let text = Self.text.replacing(", caFile: tls/db.pem", with: "")
         let topology = try TopologyDocument.read(text, file: "t").withLabAddresses()
-        let desired = try DesiredState(topology, inputs: SampleWorld.inputs)
+        let desired = DesiredState(topology, inputs: SampleWorld.inputs)
         let packages = desired.resources.filter { $0.id.kind == .packages && $0.id.name == "authorities" }
         #expect(packages.map(\.id.host) == ["control-1"])
         let process = ProcessLayout(topology).processes.first { $0.unit == "cellwright-conductor-south.service" }

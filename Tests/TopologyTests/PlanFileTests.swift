@@ -14,7 +14,7 @@ struct PlanFileTests {
     init() throws {
         world = try SampleWorld()
         edited = try world.edited(world.text.replacing("north-[1-2]", with: "north-[1-3]"))
-        desired = try DesiredState(edited, inputs: SampleWorld.inputs)
+        desired = DesiredState(edited, inputs: SampleWorld.inputs)
         plan = Plan(desired: desired, observed: world.facts)
         file = try PlanFile(
             plan, topology: edited, desired: desired, observed: world.facts,
@@ -76,7 +76,7 @@ struct PlanFileTests {
         inputs.binaries["cellwright-compute"] = "d2"
         let binary = "file@north-3:/usr/lib/cellwright/process/cellwright-compute"
         #expect(
-            try moves(nil, try DesiredState(edited, inputs: inputs)).contains("\(binary) is wanted otherwise"))
+            try moves(nil, DesiredState(edited, inputs: inputs)).contains("\(binary) is wanted otherwise"))
     }
 
     @Test("a file that was changed by hand is refused")
@@ -98,7 +98,7 @@ struct PlanFileTests {
         var inputs = SampleWorld.inputs
         let digest = ContentDigest.of("hunter2")
         inputs.secrets[.broker(user: "host.north-3")] = digest
-        let desired = try DesiredState(edited, inputs: inputs)
+        let desired = DesiredState(edited, inputs: inputs)
         let file = try PlanFile(
             Plan(desired: desired, observed: world.facts), topology: edited, desired: desired, observed: world.facts,
             madeAt: Date(timeIntervalSince1970: 0), tool: "")

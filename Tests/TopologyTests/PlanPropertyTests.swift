@@ -18,8 +18,8 @@ struct PlanPropertyTests {
     @Test("applied to any world it reaches what is wanted, and a second plan is empty", arguments: seeds)
     func converges(_ seed: UInt64) throws {
         var numbers = SeededNumbers(seed: seed)
-        let old = try DesiredState(try topology(seed &+ 1000), inputs: SampleWorld.inputs)
-        let desired = try DesiredState(try topology(seed), inputs: SampleWorld.inputs)
+        let old = DesiredState(try topology(seed &+ 1000), inputs: SampleWorld.inputs)
+        let desired = DesiredState(try topology(seed), inputs: SampleWorld.inputs)
         // One world from nothing, one from a decayed cloud of this topology, one from a decayed other cloud.
         let worlds = [
             SimulatedWorld(), SimulatedWorld(decayed: desired, using: &numbers),
@@ -42,8 +42,8 @@ struct PlanPropertyTests {
     @Test("it is the same for the same facts in whatever order they come", arguments: seeds)
     func isDeterministic(_ seed: UInt64) throws {
         var numbers = SeededNumbers(seed: seed)
-        let desired = try DesiredState(try topology(seed), inputs: SampleWorld.inputs)
-        let old = try DesiredState(try topology(seed &+ 1000), inputs: SampleWorld.inputs)
+        let desired = DesiredState(try topology(seed), inputs: SampleWorld.inputs)
+        let old = DesiredState(try topology(seed &+ 1000), inputs: SampleWorld.inputs)
         let facts = SimulatedWorld(decayed: old, using: &numbers).facts
         let plan = Plan(desired: desired, observed: facts)
         for _ in 0..<2 {
@@ -59,8 +59,8 @@ struct PlanPropertyTests {
     @Test("each action comes after those it depends on, and none is there twice", arguments: seeds)
     func order(_ seed: UInt64) throws {
         var numbers = SeededNumbers(seed: seed)
-        let desired = try DesiredState(try topology(seed), inputs: SampleWorld.inputs)
-        let old = try DesiredState(try topology(seed &+ 1000), inputs: SampleWorld.inputs)
+        let desired = DesiredState(try topology(seed), inputs: SampleWorld.inputs)
+        let old = DesiredState(try topology(seed &+ 1000), inputs: SampleWorld.inputs)
         let plan = Plan(desired: desired, observed: SimulatedWorld(decayed: old, using: &numbers).facts)
         var seen: Set<String> = []
         for action in plan.actions {
@@ -77,7 +77,7 @@ struct PlanPropertyTests {
     func unreachable(_ seed: UInt64) throws {
         var numbers = SeededNumbers(seed: seed)
         let topology = try topology(seed)
-        let desired = try DesiredState(topology, inputs: SampleWorld.inputs)
+        let desired = DesiredState(topology, inputs: SampleWorld.inputs)
         var facts = SimulatedWorld(decayed: desired, using: &numbers).facts
         let lost = try #require(desired.resources.compactMap(\.id.host).randomElement(using: &numbers))
         let whole = Plan(desired: desired, observed: facts)
@@ -92,7 +92,7 @@ struct PlanPropertyTests {
     func saved(_ seed: UInt64) throws {
         var numbers = SeededNumbers(seed: seed)
         let topology = try topology(seed)
-        let desired = try DesiredState(topology, inputs: SampleWorld.inputs)
+        let desired = DesiredState(topology, inputs: SampleWorld.inputs)
         let facts = SimulatedWorld(decayed: desired, using: &numbers).facts
         let plan = Plan(desired: desired, observed: facts)
         let file = try PlanFile(
@@ -130,8 +130,8 @@ struct LargePlanTests {
         let topology = try Self.topology(seed)
         var inputs = SampleWorld.inputs
         for host in topology.hosts { inputs.secrets[.broker(user: "host.\(host.name)")] = "digest-\(host.name)" }
-        let small = try DesiredState(topology, inputs: inputs)
-        let large = try DesiredState(topology, inputs: inputs, largeFrom: 0)
+        let small = DesiredState(topology, inputs: inputs)
+        let large = DesiredState(topology, inputs: inputs, largeFrom: 0)
         #expect(small.resources == large.resources)
         let ids = small.resources.map { ($0.id, $0.id.description) }.sorted { $0.1 < $1.1 }.map(\.0)
         for decay in 0..<4 {
@@ -150,8 +150,8 @@ struct LargePlanTests {
                 // A certificate near its end is wanted otherwise than it can be found.
                 inputs.ending[name] = 3
             }
-            let wanted = try DesiredState(topology, inputs: inputs)
-            let wantedLarge = try DesiredState(topology, inputs: inputs, largeFrom: 0)
+            let wanted = DesiredState(topology, inputs: inputs)
+            let wantedLarge = DesiredState(topology, inputs: inputs, largeFrom: 0)
             let plan = Plan(desired: wanted, observed: facts)
             #expect(Plan(desired: wantedLarge, observed: facts) == plan, "seed \(seed), decay \(decay)")
             if decay == 0 { #expect(plan.isEmpty) }
@@ -170,9 +170,9 @@ struct LargePlanTests {
             inputs.secrets[.broker(user: "host.\(host.name)")] = "digest-\(host.name)"
             inputs.secrets[.certificate("compute", host.name)] = "certificate-\(host.name)"
         }
-        let small = try DesiredState(topology, inputs: inputs)
+        let small = DesiredState(topology, inputs: inputs)
         return (
-            small, try DesiredState(topology, inputs: inputs, largeFrom: 0), ObservedFacts(allOf: small)
+            small, DesiredState(topology, inputs: inputs, largeFrom: 0), ObservedFacts(allOf: small)
         )
     }
 

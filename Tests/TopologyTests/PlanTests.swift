@@ -22,7 +22,7 @@ struct PlanTests {
         }
         var facts = world.facts
         edit.happened(&facts)
-        return Plan(desired: try DesiredState(try world.edited(text), inputs: edit.inputs), observed: facts)
+        return Plan(desired: DesiredState(try world.edited(text), inputs: edit.inputs), observed: facts)
     }
 
     @Test("the plan of an edit is as it was approved", arguments: PlanEdit.all.map(\.name))
@@ -80,7 +80,7 @@ struct PlanTests {
 
     @Test("applied, nothing is left to do")
     func empty() throws {
-        let desired = try DesiredState(sample, inputs: SampleWorld.inputs)
+        let desired = DesiredState(sample, inputs: SampleWorld.inputs)
         let plan = Plan(desired: desired, observed: ObservedFacts(allOf: desired))
         #expect(plan.isEmpty)
         #expect(PlanText(plan, cloud: "sample").text == "No change: cloud sample is as the topology says.\n")
@@ -89,14 +89,14 @@ struct PlanTests {
     @Test("nothing is planned on a host that can't be reached, and that is said")
     func unreachable() throws {
         let facts = ObservedFacts(unreachable: ["south-2": "ssh: connection refused"])
-        let plan = Plan(desired: try DesiredState(sample, inputs: SampleWorld.inputs), observed: facts)
+        let plan = Plan(desired: DesiredState(sample, inputs: SampleWorld.inputs), observed: facts)
         #expect(!plan.actions.contains { $0.host == "south-2" })
         #expect(PlanText(plan, cloud: "sample").text.contains("  ? south-2: ssh: connection refused ("))
     }
 
     @Test("every action comes after those it depends on, and ids are unique")
     func order() throws {
-        let desired = try DesiredState(sample, inputs: SampleWorld.inputs)
+        let desired = DesiredState(sample, inputs: SampleWorld.inputs)
         for plan in [
             Plan(desired: desired, observed: ObservedFacts()),
             Plan(desired: DesiredState(resources: []), observed: ObservedFacts(allOf: desired)),
@@ -111,7 +111,7 @@ struct PlanTests {
 
     @Test("every resource depends only on resources that exist")
     func dependencies() throws {
-        let desired = try DesiredState(sample, inputs: SampleWorld.inputs)
+        let desired = DesiredState(sample, inputs: SampleWorld.inputs)
         let ids = Set(desired.resources.map(\.id))
         for resource in desired.resources {
             for dependency in resource.dependsOn {
@@ -122,7 +122,7 @@ struct PlanTests {
 
     @Test("removing everything leaves packages and accounts, and what goes with something else")
     func destroy() throws {
-        let desired = try DesiredState(sample, inputs: SampleWorld.inputs)
+        let desired = DesiredState(sample, inputs: SampleWorld.inputs)
         let plan = Plan(desired: DesiredState(resources: []), observed: ObservedFacts(allOf: desired))
         let left = Set(desired.resources.map(\.id)).subtracting(plan.actions.map(\.resource))
         #expect(Set(left.map(\.kind)) == [.packages, .account, .schema, .gate])

@@ -27,7 +27,7 @@ struct SampleWorld {
     init(_ path: String = "topology.yaml") throws {
         text = try RepositoryFiles.text(path)
         topology = try TopologyDocument.read(text, file: path).withLabAddresses()
-        desired = try DesiredState(topology, inputs: Self.inputs)
+        desired = DesiredState(topology, inputs: Self.inputs)
     }
 
     /// Everything is as it should be; cell north has three servers of two projects, cell south none.

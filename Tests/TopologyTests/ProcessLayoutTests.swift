@@ -1,4 +1,5 @@
 import CloudModel
+import FoundationEssentials
 import Testing
 import Topology
 
@@ -16,11 +17,28 @@ struct ProcessLayoutTests {
         var text = ""
         for process in layout.processes {
             text += "== \(process.unit) on \(process.host) as \(process.account)\n\(process.configurationPath)\n"
-            text += try process.configuration.json()
+            text += process.configuration.json
             text += process.secrets.map { "\($0.name) in \($0.path)\n" }.joined() + "\n"
         }
         text += layout.brokerUsers.map { "\($0.name) on \($0.cell.resourceName)\n" }.joined()
         try RepositoryFiles.expectGolden(text, "Tests/Golden/layout-sample.txt")
+    }
+
+    @Test("a configuration is what JSONEncoder writes of it", arguments: UInt64(1)..<41)
+    func json(_ seed: UInt64) throws {
+        let topology = try TopologyDocument.read(RandomTopology.text(seed: seed), file: "t").withLabAddresses()
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+        for process in ProcessLayout(topology).processes {
+            let data =
+                switch process.configuration {
+                case .api(let value): try encoder.encode(value)
+                case .supervisor(let value): try encoder.encode(value)
+                case .conductor(let value): try encoder.encode(value)
+                case .compute(let value): try encoder.encode(value)
+                }
+            #expect(process.configuration.json == String(decoding: data, as: UTF8.self) + "\n")
+        }
     }
 
     @Test("an agent has no database, and only its own secret")

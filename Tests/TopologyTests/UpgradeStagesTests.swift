@@ -16,7 +16,7 @@ struct UpgradeStagesTests {
         _ inputs: DesiredState.Inputs, _ topology: Topology? = nil, _ facts: ObservedFacts? = nil
     ) throws -> Plan {
         Plan(
-            desired: try DesiredState(topology ?? world.topology, inputs: inputs), observed: facts ?? world.facts)
+            desired: DesiredState(topology ?? world.topology, inputs: inputs), observed: facts ?? world.facts)
     }
 
     private func stages(

@@ -83,7 +83,7 @@ extension Deployment {
         let failures = report.outcomes.compactMap { id, outcome -> String? in
             if case .failed(let why) = outcome { "\(id): \(why.lines.first ?? why)" } else { nil }
         }.sorted()
-        let without = try DesiredState(settings.topology.removing(cells: [path]), inputs: inputs)
+        let without = DesiredState(settings.topology.removing(cells: [path]), inputs: inputs)
         let facts = try await look(hosts, desired: survey.desired.resources)
         let left = Self.leftovers(full: survey.desired, without: without, facts: facts)
         guard failures.isEmpty, left.isEmpty else {

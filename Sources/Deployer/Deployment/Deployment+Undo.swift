@@ -48,7 +48,7 @@ extension Deployment {
         _ cells: Set<CellPath>, survey: Survey, inputs: DesiredState.Inputs, hosts: HostPool, stop: StopRequest
     ) async throws -> PlanExecutor.Report {
         let topology = settings.topology
-        let without = try DesiredState(topology.removing(cells: cells), inputs: inputs)
+        let without = DesiredState(topology.removing(cells: cells), inputs: inputs)
         let facts = try await look(hosts, desired: survey.desired.resources)
         let actions = Self.undoing(from: survey.desired, to: without, facts: facts)
         let report = try await execute(actions, hosts: hosts, stop: stop)

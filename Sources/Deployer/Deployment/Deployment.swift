@@ -87,7 +87,7 @@ package struct Deployment: Sendable {
     }
 
     func survey(_ hosts: HostPool, inputs: DesiredState.Inputs) async throws -> Survey {
-        let desired = try DesiredState(settings.topology, inputs: inputs)
+        let desired = DesiredState(settings.topology, inputs: inputs)
         let facts = try await look(hosts, desired: desired.resources)
         return Survey(desired: desired, facts: facts, plan: Plan(desired: desired, observed: facts))
     }

@@ -119,7 +119,7 @@ package struct DevCloud: Sendable {
         let databases = try DevPostgres.servers(layout, options)
         for broker in brokers { try broker.prepare(secrets) }
         for service in layout.services {
-            try PrivateFile.write(try service.configuration.json(), to: service.configurationPath)
+            try PrivateFile.write(service.configuration.json, to: service.configurationPath)
             for secret in service.process.secrets { _ = try secrets.value(secret.name) }
         }
         let brokerProcesses = ([DevBroker.nameServer(layout)] + brokers.map { $0.specification() }).map(process)

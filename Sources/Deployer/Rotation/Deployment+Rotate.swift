@@ -85,7 +85,7 @@ extension Deployment {
 
     /// The cell's entry at its parent, as the topology wants it.
     private func mapping(of cell: CellPath) throws -> ResourceSpecification.CellMapping? {
-        let desired = try DesiredState(settings.topology, inputs: .init(binaries: [:], secrets: [:]))
+        let desired = DesiredState(settings.topology, inputs: .init(binaries: [:], secrets: [:]))
         for resource in desired.resources {
             if case .cellMapping(let mapping) = resource.specification, mapping.child == cell { return mapping }
         }

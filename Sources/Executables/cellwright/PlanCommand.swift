@@ -40,7 +40,7 @@ struct PlanCommand: AsyncParsableCommand {
         }
         let survey: Deployment.Survey
         if isUnmade {
-            survey = try Self.unmade(topology)
+            survey = Self.unmade(topology)
         } else if out != nil {
             survey = try await session.deployment.surveyToSave()
         } else {
@@ -69,8 +69,8 @@ struct PlanCommand: AsyncParsableCommand {
         Console.error("Saved to \(path); cellwright apply \(path) does exactly this, or nothing.")
     }
 
-    private static func unmade(_ topology: Topology) throws -> Deployment.Survey {
-        let desired = try DesiredState(topology, inputs: DesiredState.Inputs(binaries: [:], secrets: [:]))
+    private static func unmade(_ topology: Topology) -> Deployment.Survey {
+        let desired = DesiredState(topology, inputs: DesiredState.Inputs(binaries: [:], secrets: [:]))
         return Deployment.Survey(desired: desired, facts: ObservedFacts())
     }
 }

@@ -1,5 +1,4 @@
 import CloudModel
-import FoundationEssentials
 
 /// The configuration file of a service process: the contract between this tool and the services.
 ///
@@ -202,20 +201,6 @@ package enum ProcessConfiguration: Sendable, Equatable {
             self.capacity = capacity
             self.availabilityZone = availabilityZone
         }
-    }
-
-    /// The file's text: sorted keys, so that equal configurations have equal digests.
-    package func json() throws -> String {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-        let data =
-            switch self {
-            case .api(let value): try encoder.encode(value)
-            case .supervisor(let value): try encoder.encode(value)
-            case .conductor(let value): try encoder.encode(value)
-            case .compute(let value): try encoder.encode(value)
-            }
-        return String(decoding: data, as: UTF8.self) + "\n"
     }
 
     /// Files by which it verifies its database and its broker.

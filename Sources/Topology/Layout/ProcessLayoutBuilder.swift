@@ -1,4 +1,5 @@
 import CloudModel
+import Primitives
 
 /// Derives a ``ProcessLayout``'s parts.
 struct ProcessLayoutBuilder {
@@ -15,10 +16,11 @@ struct ProcessLayoutBuilder {
 
     func processes() -> [ProcessLayout.Process] {
         let cells = topology.cells
-        return cells.flatMap { cell in cell.controlHosts.map { supervisor(of: cell, on: $0) } }
+        let leaves = cells.filter(\.isLeaf)
+        return cells.concurrentMap { cell in cell.controlHosts.map { supervisor(of: cell, on: $0) } }.flatMap(\.self)
             + topology.api.hosts.map(api)
-            + cells.filter(\.isLeaf).flatMap { cell in cell.controlHosts.map { conductor(of: cell, on: $0) } }
-            + cells.flatMap { cell in cell.hosts.map { compute($0, of: cell) } }
+            + leaves.concurrentMap { cell in cell.controlHosts.map { conductor(of: cell, on: $0) } }.flatMap(\.self)
+            + leaves.concurrentMap { cell in cell.hosts.map { compute($0, of: cell) } }.flatMap(\.self)
     }
 
     func brokerUsers() -> [ProcessLayout.BrokerUser] {

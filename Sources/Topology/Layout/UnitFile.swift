@@ -9,7 +9,7 @@ enum UnitFile {
         var lines = [
             "# Written by cellwright apply; changes are overwritten.",
             "[Unit]",
-            "Description=Cellwright \(process.kind.rawValue) \(subject(of: process))",
+            "Description=Cellwright \(process.kind.rawValue) of \(process.kind == .compute ? "this host" : "cell \(process.cell)")",
             "After=network-online.target \(servers)",
             "Wants=network-online.target",
             "StartLimitIntervalSec=0",
@@ -18,7 +18,6 @@ enum UnitFile {
             "Type=exec",
             "User=\(process.account)",
             "Group=\(process.account)",
-            "Environment=\(ResourceSpecification.Unit.inputsVariable)=\(inputs)",
             "Environment=\(memorySettings)",
             "ExecStart=\(process.binaryPath) --config \(process.configurationPath)",
             "Restart=always",
@@ -34,6 +33,8 @@ enum UnitFile {
             // systemd keeps the listening socket while the process is restarted: who connects meanwhile waits.
             lines += ["NotifyAccess=main", "FileDescriptorStoreMax=1"]
         }
+        // What differs from host to host stands at the end, so that the digests of a hundred thousand begin alike.
+        lines.append("Environment=\(ResourceSpecification.Unit.inputsVariable)=\(inputs)")
         lines += ["", "[Install]", "WantedBy=multi-user.target", ""]
         return lines.joined(separator: "\n")
     }
@@ -41,10 +42,6 @@ enum UnitFile {
     /// The C library keeps freed memory for later unless told otherwise: half of an API process's after a few requests.
     private static let memorySettings =
         "MALLOC_ARENA_MAX=2 MALLOC_TRIM_THRESHOLD_=131072 MALLOC_MMAP_THRESHOLD_=131072"
-
-    private static func subject(of process: ProcessLayout.Process) -> String {
-        process.kind == .compute ? "of host \(process.host)" : "of cell \(process.cell)"
-    }
 
     private static let confinement = [
         "NoNewPrivileges=yes",

@@ -42,11 +42,9 @@ package struct DesiredState: Sendable, Equatable {
 
     /// What `topology`, whose hosts have their addresses, means with these inputs.
     /// - Parameter largeFrom: hosts from which on resources are not kept.
-    /// - Throws: only when a configuration can't be written as JSON, which no topology that was read brings about.
-    package init(_ topology: Topology, inputs: Inputs, largeFrom: Int = largeFrom) throws {
+    package init(_ topology: Topology, inputs: Inputs, largeFrom: Int = largeFrom) {
         if topology.hosts.count < largeFrom {
-            var builder = DesiredStateBuilder(topology: topology, inputs: inputs)
-            storage = .written(try builder.build())
+            storage = .written(Self.written(topology, inputs))
         } else {
             storage = .large(Large(topology: topology, inputs: inputs))
         }
@@ -69,10 +67,6 @@ package struct DesiredState: Sendable, Equatable {
 
     static func written(_ topology: Topology, _ inputs: Inputs) -> [Resource] {
         var builder = DesiredStateBuilder(topology: topology, inputs: inputs)
-        do {
-            return try builder.build()
-        } catch {
-            preconditionFailure("a topology that was read has configurations that JSON can hold: \(error)")
-        }
+        return builder.build()
     }
 }

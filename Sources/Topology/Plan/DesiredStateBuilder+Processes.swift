@@ -2,8 +2,7 @@ import CloudModel
 
 /// Files, units and gates of our processes.
 extension DesiredStateBuilder {
-    /// - Parameter configuration: the text of its configuration file.
-    mutating func addFiles(of process: ProcessLayout.Process, configuration: String) {
+    mutating func addFiles(of process: ProcessLayout.Process, _ texts: ProcessTexts) {
         let owner: [Resource.ID] =
             process.account == ProcessLayout.serviceAccount
             ? [.init(.account, host: process.host, name: process.account)] : []
@@ -12,9 +11,9 @@ extension DesiredStateBuilder {
             after: [directoryID(ProcessLayout.Paths.executables, process.host)],
             cell: process.cell)
         addFile(
-            process.configurationPath, mode: "0644", owner: "root", .text(configuration),
-            on: process.host, after: [directoryID(ProcessLayout.Paths.configuration, process.host)],
-            cell: process.cell)
+            process.configurationPath, mode: "0644", owner: "root", .text(texts.configuration),
+            digest: texts.configurationDigest, on: process.host,
+            after: [directoryID(ProcessLayout.Paths.configuration, process.host)], cell: process.cell)
         for secret in process.secrets {
             addFile(
                 secret.path, mode: "0600", owner: process.account, .secret(secret.name), on: process.host,
@@ -27,10 +26,9 @@ extension DesiredStateBuilder {
                 file.path, mode: "0644", owner: "root", .text(file.text), on: process.host,
                 after: [directoryID(ProcessLayout.Paths.configuration, process.host)], cell: process.cell)
         }
-        let digest = inputsDigest(of: process, configuration: configuration)
-        digests[unitID(process.unit, process.host)] = digest
+        digests[unitID(process.unit, process.host)] = texts.inputs
         addFile(
-            unitPath(process), mode: "0644", owner: "root", .text(UnitFile.text(of: process, inputs: digest)),
+            unitPath(process), mode: "0644", owner: "root", .text(texts.unit), digest: texts.unitDigest,
             on: process.host, after: [], cell: process.cell)
     }
 
@@ -62,24 +60,6 @@ extension DesiredStateBuilder {
 
     func certificateDigest(_ certificate: ProcessLayout.Certificate) -> String {
         " \(inputs.secrets[certificate.name] ?? "") \(inputs.secrets[.authority] ?? "")"
-    }
-
-    /// What the process runs with: a change of any of it restarts the process. Passwords and certificates are not among
-    /// it, because they are read for every new connection.
-    func inputsDigest(of process: ProcessLayout.Process, configuration: String) -> String {
-        ContentDigest.of(inputParts(of: process, configuration: configuration))
-    }
-
-    func inputParts(of process: ProcessLayout.Process, configuration: String) -> [String: String] {
-        var parts = [
-            "binary": inputs.binaries[process.binary] ?? "",
-            "configuration": configuration,
-            "unit": UnitFile.text(of: process, inputs: ""),
-        ]
-        for secret in process.secrets where secret.name == .tokenKey {
-            parts[secret.path] = inputs.secrets[secret.name] ?? ""
-        }
-        return parts
     }
 
     mutating func addRun(_ process: ProcessLayout.Process, after: [Resource.ID]) {

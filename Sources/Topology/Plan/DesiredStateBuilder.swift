@@ -1,4 +1,5 @@
 import CloudModel
+import Primitives
 
 /// Writes down every resource of a topology, each after what it depends on.
 struct DesiredStateBuilder {
@@ -18,13 +19,18 @@ struct DesiredStateBuilder {
         index = DesiredStateIndex(topology)
     }
 
-    mutating func build() throws -> [Resource] {
+    mutating func build() -> [Resource] {
+        let size = 30 * (topology.hosts.count + topology.cells.count)
+        resources.reserveCapacity(size)
+        known.reserveCapacity(size)
         for host in topology.hosts { addHostBasics(host) }
         addDatabaseServers()
         addBrokerServers()
         for host in topology.hosts { addHypervisor(host) }
         for cell in topology.cells { addCellStores(cell) }
-        for process in index.layout.processes { addFiles(of: process, configuration: try process.configuration.json()) }
+        let inputs = inputs
+        let texts = index.layout.processes.concurrentMap { ProcessTexts(of: $0, inputs) }
+        for (process, texts) in zip(index.layout.processes, texts) { addFiles(of: process, texts) }
         for cell in topology.cells {
             addSchema(cell)
             for process in index.processes(.supervisor, cell.path) {
@@ -61,17 +67,13 @@ struct DesiredStateBuilder {
                 dependsOn: needsAccount ? [.init(.account, host: host, name: owner)] : []))
     }
 
+    /// - Parameter digest: of the content, where it is known.
     @discardableResult
     mutating func addFile(
         _ path: String, mode: String, owner: String, _ content: ResourceSpecification.File.Content,
-        on host: HostName, after: [Resource.ID], cell: CellPath? = nil
+        digest: String? = nil, on host: HostName, after: [Resource.ID], cell: CellPath? = nil
     ) -> Resource.ID {
-        let digest =
-            switch content {
-            case .text(let text): ContentDigest.of(text)
-            case .secret(let name): inputs.secrets[name] ?? ""
-            case .binary(let name): inputs.binaries[name] ?? ""
-            }
+        let digest = digest ?? self.digest(of: content)
         let id = fileID(path, host)
         var attributes = ["mode": mode, "owner": owner, "content": digest]
         // Nothing that is found has this, so what nears its end is always a difference.
@@ -82,5 +84,13 @@ struct DesiredStateBuilder {
                 specification: .file(.init(path: path, mode: mode, owner: owner, content: content)),
                 attributes: attributes, dependsOn: after, cell: cell))
         return id
+    }
+
+    private func digest(of content: ResourceSpecification.File.Content) -> String {
+        switch content {
+        case .text(let text): ContentDigest.of(text)
+        case .secret(let name): inputs.secrets[name] ?? ""
+        case .binary(let name): inputs.binaries[name] ?? ""
+        }
     }
 }

@@ -28,7 +28,7 @@ struct HostComparison {
 
     /// Whether everything that is wanted of `host` was found just so, and nothing else was found on it.
     mutating func isClean(_ host: Topology.Host) -> Bool {
-        guard observed.unreachable[host.name] == nil,
+        guard observed.unreachable.isEmpty || observed.unreachable[host.name] == nil,
             let found = observed.observations.places[.init(host: host.name)], found.names == names
         else { return false }
         if common != found.common {

@@ -42,21 +42,19 @@ struct HostTemplate: Sendable {
     /// What is wanted of each.
     let wanted: [Wanted]
     let elsewhere: [Elsewhere]
-    /// The digest of the agent's inputs.
-    private let inputsDigest: DigestTemplate
+    /// The digests of the agent's configuration and of its inputs.
+    private let configuration: DigestTemplate
+    private let inputs: DigestTemplate
 
     /// - Parameters:
     ///   - standIn: a host whose name and address are nowhere in the cloud.
     ///   - resources: everything of it.
-    ///   - inputParts: what the ``ContentDigest`` of its agent's inputs is made of.
-    init(_ standIn: Topology.Host, resources: [Resource], inputParts: [String: String]) {
-        // In the order of values(of:).
-        let marks = [
-            ContentDigest.of(inputParts), standIn.reachableAt, standIn.name.text,
-            CellPermissions.hostPattern(standIn.name.text),
-        ]
-        inputsDigest = DigestTemplate(
-            parts: inputParts.sorted { $0.key < $1.key }.map { ($0.key, TextTemplate($0.value, marks: marks)) })
+    ///   - texts: its agent's.
+    init(_ standIn: Topology.Host, resources: [Resource], _ texts: ProcessTexts) {
+        let marks = Self.values(of: standIn, configuration: texts.configurationDigest, inputs: texts.inputs)
+        configuration = DigestTemplate(TextTemplate(texts.configuration, marks: marks))
+        inputs = DigestTemplate(
+            parts: texts.inputParts.sorted { $0.key < $1.key }.map { ($0.key, TextTemplate($0.value, marks: marks)) })
         let own = resources.filter { $0.id.host == standIn.name }.map { (name: $0.id.placeName, resource: $0) }
             .sorted { $0.name < $1.name }
         names = own.map(\.name)
@@ -75,7 +73,8 @@ struct HostTemplate: Sendable {
             switch file.content {
             case .text(let text):
                 let text = TextTemplate(text, marks: marks)
-                if !text.isConstant {
+                // The configuration's digest is one of the values.
+                if !text.isConstant, !marks.contains(attributes["content"] ?? "") {
                     attributes["content"] = nil
                     wanted.own.append(("content", .digest(DigestTemplate(text))))
                 }
@@ -100,9 +99,14 @@ struct HostTemplate: Sendable {
 
     /// What is a host's own, by slot of its texts.
     func values(of host: Topology.Host) -> [String] {
-        var values = ["", host.reachableAt, host.name.text, CellPermissions.hostPattern(host.name.text)]
-        values[0] = inputsDigest.text(values)
+        var values = Self.values(of: host, configuration: "", inputs: "")
+        values[0] = configuration.text(values)
+        values[1] = inputs.text(values)
         return values
+    }
+
+    private static func values(of host: Topology.Host, configuration: String, inputs: String) -> [String] {
+        [configuration, inputs, host.reachableAt, host.name.text, CellPermissions.hostPattern(host.name.text)]
     }
 
     /// A host's own value of an attribute; `nil` when the attribute is not wanted of it.
@@ -130,14 +134,14 @@ struct HostTemplate: Sendable {
 
     /// The ids of the resources of `host` that are not on it.
     func idsElsewhere(_ host: Topology.Host) -> [Resource.ID] {
-        let values = ["", host.reachableAt, host.name.text, ""]
+        let values = Self.values(of: host, configuration: "", inputs: "")
         return elsewhere.map { $0.id(values) }
     }
 }
 
 extension DesiredStateBuilder {
     /// The template of hosts for which `standIn`, a host of the builder's topology, stands; `nil` when it has no agent.
-    func template(_ standIn: Topology.Host, of cell: Topology.Cell) throws -> HostTemplate? {
+    func template(_ standIn: Topology.Host, of cell: Topology.Cell) -> HostTemplate? {
         var builder = self
         guard let process = index.processes(.compute, cell.path).first(where: { $0.host == standIn.name }),
             let user = index.hostUsers[standIn.name]
@@ -145,10 +149,9 @@ extension DesiredStateBuilder {
         builder.addHostBasics(standIn)
         builder.addHypervisor(standIn)
         builder.addBrokerUser(user, of: cell)
-        let configuration = try process.configuration.json()
-        builder.addFiles(of: process, configuration: configuration)
+        let texts = ProcessTexts(of: process, inputs)
+        builder.addFiles(of: process, texts)
         builder.addAgent(process)
-        return HostTemplate(
-            standIn, resources: builder.resources, inputParts: inputParts(of: process, configuration: configuration))
+        return HostTemplate(standIn, resources: builder.resources, texts)
     }
 }

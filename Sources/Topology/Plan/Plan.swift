@@ -141,7 +141,9 @@ enum PlanReason: Equatable {
     case follows
 
     static func differences(wanted: [String: String], found: [String: String]) -> [Difference] {
-        wanted.sorted { $0.key < $1.key }.compactMap { key, value in
+        // Most things are as they should be.
+        if wanted.allSatisfy({ found[$0.key] == $0.value }) { return [] }
+        return wanted.sorted { $0.key < $1.key }.compactMap { key, value in
             found[key] == value ? nil : Difference(attribute: key, wanted: value, found: found[key])
         }
     }

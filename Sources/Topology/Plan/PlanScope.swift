@@ -1,6 +1,5 @@
 import CloudModel
-import Dispatch
-import Synchronization
+import Primitives
 
 /// The part of a desired state that a plan has to look at one by one, and what of the facts is wanted at all.
 ///
@@ -25,7 +24,7 @@ struct PlanScope {
         }
         self.clean = resources == nil ? [] : clean
         self.resources = resources ?? desired.resources
-        found = self.resources.map { observed.observations[$0.id] }
+        found = self.resources.concurrentMap { observed.observations[$0.id] }
     }
 
     /// Resources that were found and that nothing wants.
@@ -61,24 +60,13 @@ struct PlanScope {
         let standIns = Dictionary(grouping: groups, by: \.cell.path)
         let topology = large.topology.withHosts { cell in standIns[cell.path]?.map(\.standIn) ?? [] }
         let builder = DesiredStateBuilder(topology: topology, inputs: large.inputs)
-        let found = Mutex<[CleanHosts?]>(Array(repeating: nil, count: groups.count))
-        DispatchQueue.concurrentPerform(iterations: groups.count) { index in
-            let clean = cleanHosts(groups[index], builder, observed)
-            found.withLock { $0[index] = clean }
-        }
-        return found.withLock { $0.compactMap { $0 } }
+        return groups.concurrentMap { cleanHosts($0, builder, observed) }.compactMap { $0 }
     }
 
     private static func cleanHosts(
         _ group: HostGroup, _ builder: DesiredStateBuilder, _ observed: ObservedFacts
     ) -> CleanHosts? {
-        let template: HostTemplate?
-        do {
-            template = try builder.template(group.standIn, of: group.cell)
-        } catch {
-            return nil  // Written down one by one instead, where the same is met.
-        }
-        guard let template else { return nil }
+        guard let template = builder.template(group.standIn, of: group.cell) else { return nil }
         var comparison = HostComparison(template, inputs: builder.inputs, observed: observed)
         let clean = group.hosts.filter { comparison.isClean($0) }
         guard let kept = clean.first else { return nil }
@@ -89,13 +77,19 @@ struct PlanScope {
     private static func areRight(
         _ clean: [CleanHosts], _ resources: [Resource], _ inputs: DesiredState.Inputs
     ) -> Bool {
-        var written = Dictionary(
-            clean.map { ($0.kept.name, [Resource.ID: [String: String]]()) }, uniquingKeysWith: { first, _ in first })
-        for resource in resources {
+        var places: [HostName: [Int]] = [:]
+        for group in clean { places[group.kept.name] = [] }
+        for (place, resource) in resources.enumerated() {
             guard let host = resource.id.computeHost ?? resource.id.host else { continue }
-            written[host]?[resource.id] = resource.attributes
+            places[host]?.append(place)
         }
-        return clean.allSatisfy { $0.template.attributes(of: $0.kept, inputs: inputs) == written[$0.kept.name] }
+        let written = places
+        let areRight = clean.concurrentMap { group in
+            let own = (written[group.kept.name] ?? []).map { (resources[$0].id, resources[$0].attributes) }
+            return group.template.attributes(of: group.kept, inputs: inputs)
+                == Dictionary(own, uniquingKeysWith: { first, _ in first })
+        }
+        return areRight.allSatisfy(\.self)
     }
 }
 
