@@ -1,9 +1,8 @@
 import CLibvirt
 
 /// Bounds calls that block: when one takes too long, something is done from libvirt's event loop that makes it return.
-///
-/// SAFETY: the timer's number never changes; libvirt's timers may be set from any thread.
-final class Watchdog: @unchecked Sendable {
+/// libvirt's timers may be set from any thread.
+final class Watchdog: Sendable {
     private final class Box: Sendable {
         let onExpiry: @Sendable () -> Void
         init(_ onExpiry: @escaping @Sendable () -> Void) { self.onExpiry = onExpiry }
