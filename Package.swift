@@ -67,6 +67,8 @@ let package = Package(
         .executable(name: "cellwright-conductor", targets: ["cellwright-conductor"]),
         .executable(name: "cellwright-compute", targets: ["cellwright-compute"]),
         .executable(name: "cellwright-simulate", targets: ["cellwright-simulate"]),
+        // Of tests alone: what is loaded into processes whose clock is moved.
+        .library(name: "MovedClock", type: .dynamic, targets: ["MovedClock"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
@@ -266,7 +268,7 @@ let package = Package(
             dependencies: ["RabbitMQTransport", "MessageBus", "CellProtocol", "ServiceKit", "Primitives", logging],
             path: "Sources/Executables/BusSetup", swiftSettings: settings),
         .target(
-            name: "DatabaseSetup", dependencies: ["PostgresClient", "ServiceKit", "Primitives"],
+            name: "DatabaseSetup", dependencies: ["PostgresClient", "ServiceKit", "Primitives", lifecycle, logging],
             path: "Sources/Executables/DatabaseSetup", swiftSettings: settings),
 
         // Tests
@@ -277,6 +279,7 @@ let package = Package(
                 systemPackage, httpClient, nioCore, nioHTTP1, nioPosix, nioSSL, "CloudModel",
             ],
             path: "Tests/TestSupport", swiftSettings: settings),
+        .target(name: "MovedClock", path: "Tests/MovedClock"),
         tests("DevCloudTests", ["TestSupport", "Deployer"]),
         tests(
             "ExistingServerTests",

@@ -61,7 +61,7 @@ package struct ConductorService: Service {
         logger.notice("conductor starts", metadata: ["conductor": "\(name)"])
         await withGracefulShutdownHandler {
             await withTaskGroup(of: Void.self) { group in
-                group.addTask { await receive(inbox, ReportGate(), metrics) }
+                group.addTask { await receive(inbox, ReportGate(), HostClocks(), metrics) }
                 group.addTask { await listen(inbox) }
                 group.addTask { await tick(inbox) }
                 group.addTask { await outlet.run() }
@@ -75,11 +75,13 @@ package struct ConductorService: Service {
 
     // MARK: What wakes the loop
 
-    private func receive(_ inbox: ReportInbox, _ gate: ReportGate, _ metrics: ConductorMetrics) async {
+    private func receive(
+        _ inbox: ReportInbox, _ gate: ReportGate, _ clocks: HostClocks, _ metrics: ConductorMetrics
+    ) async {
         await persistently("reports can't be received") {
             try await bus.declare(.cell)
             try await bus.consume(queue: CellTopology.conductorQueue, prefetch: settings.prefetch) {
-                await take($0, inbox, gate, metrics)
+                await take($0, inbox, gate, clocks, metrics)
             }
         }
     }
@@ -117,7 +119,8 @@ package struct ConductorService: Service {
     }
 
     private func take(
-        _ delivery: BusDelivery, _ inbox: ReportInbox, _ gate: ReportGate, _ metrics: ConductorMetrics
+        _ delivery: BusDelivery, _ inbox: ReportInbox, _ gate: ReportGate, _ clocks: HostClocks,
+        _ metrics: ConductorMetrics
     ) async -> Disposition {
         let envelope = delivery.envelope
         guard let source = CellTopology.reportSource(routingKey: delivery.routingKey) else { return .reject }
@@ -134,30 +137,40 @@ package struct ConductorService: Service {
                 metadata: ["host": "\(source.hostKey)", "report.bytes": "\(envelope.body.count)"])
             return .reject
         }
-        let disposition = await read(envelope, from: source.hostKey, inbox, metrics)
+        let disposition = await read(envelope, from: source.hostKey, inbox, clocks, metrics)
         if disposition == .retry { gate.forget(envelope.messageID, from: source.hostKey) }
         return disposition
     }
 
     private func read(
-        _ envelope: Envelope, from hostKey: String, _ inbox: ReportInbox, _ metrics: ConductorMetrics
+        _ envelope: Envelope, from hostKey: String, _ inbox: ReportInbox, _ clocks: HostClocks,
+        _ metrics: ConductorMetrics
     ) async -> Disposition {
+        let now = wallClock.now()
         do {
             switch envelope.kind {
             case StepResult.kind:
                 let result = try JSONDecoder().decode(StepResult.self, from: envelope.body)
                 return await inbox.deliver(.step(result), from: hostKey, requestID: envelope.requestID)
             case GuestLifecycleReport.kind:
-                let report = try JSONDecoder().decode(GuestLifecycleReport.self, from: envelope.body)
+                var report = try JSONDecoder().decode(GuestLifecycleReport.self, from: envelope.body)
+                report.seenAt = clocks.time(report.seenAt, from: hostKey, now: now)
                 return await inbox.deliver(.lifecycle(report), from: hostKey, requestID: envelope.requestID)
             case AgentHeartbeat.kind:
-                let heartbeat = try JSONDecoder().decode(AgentHeartbeat.self, from: envelope.body)
+                var heartbeat = try JSONDecoder().decode(AgentHeartbeat.self, from: envelope.body)
                 guard isOwn(heartbeat.host, of: hostKey, metrics) else { return .reject }
+                if let ahead = clocks.learn(heartbeat.sentAt, from: hostKey, now: now) {
+                    logger.warning(
+                        "a host's clock is wrong",
+                        metadata: ["host": "\(heartbeat.host)", "clock.ahead.seconds": "\(ahead)"])
+                }
+                heartbeat.sentAt = clocks.time(heartbeat.sentAt, from: hostKey, now: now)
                 inbox.note(heartbeat)
                 return .acknowledge
             case AgentHoldings.kind:
-                let holdings = try JSONDecoder().decode(AgentHoldings.self, from: envelope.body)
+                var holdings = try JSONDecoder().decode(AgentHoldings.self, from: envelope.body)
                 guard isOwn(holdings.host, of: hostKey, metrics) else { return .reject }
+                holdings.sentAt = clocks.time(holdings.sentAt, from: hostKey, now: now)
                 inbox.note(holdings)
                 return .acknowledge
             default:

@@ -43,8 +43,9 @@ package final class InMemoryBus: MessageBus {
     package func consume(
         queue: String, prefetch: Int, handler: @escaping @Sendable (BusDelivery) async -> Disposition
     ) async throws(BusError) {
-        try await receive(queue: queue, prefetch: prefetch) { held in
+        try await receive(queue: queue, prefetch: prefetch) { [broker] held in
             let message = held.message
+            if let deadline = message.envelope.deadline, deadline <= broker.wallClock.now() { return .acknowledge }
             return await handler(
                 BusDelivery(
                     envelope: message.envelope, exchange: message.address.exchange,

@@ -9,7 +9,7 @@ package protocol MessageBus: Sendable {
     /// Declares exchanges, queues and bindings; repeating it is harmless. They are declared again after a reconnect.
     func declare(_ topology: BusTopology) async throws(BusError)
 
-    /// Sends one message and returns once the broker has confirmed it.
+    /// Sends one message and returns once the broker has confirmed it. What nobody has received by its deadline is dropped.
     /// - Throws: ``BusError/unroutable(_:)`` when `mandatory` and no queue is bound, ``BusError/timedOut(_:)`` when the
     ///   broker does not confirm within `timeout`.
     func publish(
@@ -27,8 +27,8 @@ package protocol MessageBus: Sendable {
     ///   when there is no such queue, ``BusError/disconnected(_:)`` when the connection was lost meanwhile.
     func call(_ envelope: Envelope, queue: String, timeout: Duration) async throws(BusError) -> Envelope
 
-    /// Answers calls that arrive at `queue` until cancelled, at most `concurrency` at once. Late calls are dropped; one for
-    /// which the handler has no answer, or whose handler's task is lost, goes to whoever else serves the queue.
+    /// Answers calls that arrive at `queue` until cancelled, at most `concurrency` at once. Late calls are dropped, and the
+    /// others' deadlines are told by this side's clock; one for which the handler has no answer, or whose handler's task is lost, goes to whoever else serves the queue.
     func serve(
         queue: String, concurrency: Int, handler: @escaping @Sendable (Envelope) async -> Envelope?
     ) async throws(BusError)

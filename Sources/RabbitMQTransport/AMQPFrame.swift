@@ -40,6 +40,8 @@ struct ContentHeader {
     let bodyBytes: UInt64
     let correlationID: String?
     let replyTo: String?
+    /// How long it was worth something when it was sent.
+    let expiration: Duration?
     /// The `cw-envelope` header.
     let envelopeHead: Data?
 }

@@ -51,7 +51,8 @@ extension AMQPSession {
 
     static func header(classID: UInt16, bodyBytes: UInt64, fields: UnsafeMutableRawPointer?) -> ContentHeader {
         guard let fields, Int32(classID) == AMQP_BASIC_CLASS else {
-            return ContentHeader(bodyBytes: bodyBytes, correlationID: nil, replyTo: nil, envelopeHead: nil)
+            return ContentHeader(
+                bodyBytes: bodyBytes, correlationID: nil, replyTo: nil, expiration: nil, envelopeHead: nil)
         }
         let properties = fields.assumingMemoryBound(to: amqp_basic_properties_t.self).pointee
         func has(_ flag: Int32) -> Bool { properties._flags & amqp_flags_t(flag) != 0 }
@@ -59,6 +60,8 @@ extension AMQPSession {
             bodyBytes: bodyBytes,
             correlationID: has(AMQP_BASIC_CORRELATION_ID_FLAG) ? String(properties.correlation_id) : nil,
             replyTo: has(AMQP_BASIC_REPLY_TO_FLAG) ? String(properties.reply_to) : nil,
+            expiration: has(AMQP_BASIC_EXPIRATION_FLAG)
+                ? Int64(String(properties.expiration)).map { .milliseconds($0) } : nil,
             envelopeHead: has(AMQP_BASIC_HEADERS_FLAG) ? envelopeHead(in: properties.headers) : nil)
     }
 

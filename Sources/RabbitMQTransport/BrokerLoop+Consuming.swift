@@ -84,7 +84,7 @@ extension BrokerLoop {
                     consumer: consumer.job.id, generation: consumer.generation, tag: delivered.tag),
                 isRedelivered: delivered.isRedelivered, exchange: delivered.exchange,
                 routingKey: delivered.routingKey, correlationID: header.correlationID, replyTo: header.replyTo,
-                envelopeHead: header.envelopeHead, body: body))
+                expiration: header.expiration, envelopeHead: header.envelopeHead, body: body))
     }
 
     /// The broker closed a consumer's channel: its queue is missing, is someone else's, or may not be read.

@@ -61,6 +61,8 @@ struct ReceivedMessage: Sendable {
     let routingKey: String
     let correlationID: String?
     let replyTo: String?
+    /// How long it was worth something when it was sent.
+    let expiration: Duration?
     let envelopeHead: Data?
     let body: Data
 }

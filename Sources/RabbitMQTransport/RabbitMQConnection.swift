@@ -18,6 +18,9 @@ package final class RabbitMQConnection: MessageBus {
     /// How long a message that was delivered before is held back when its handler wants it again.
     private static let retryPause = Duration.milliseconds(100)
 
+    /// Brokers refuse what is far larger (seconds).
+    private static let longestExpiration: TimeInterval = 86_400
+
     private let core: ConnectionCore
     private let configuration: RabbitMQConfiguration
     private let clock: any Clock<Duration>
@@ -74,6 +77,7 @@ package final class RabbitMQConnection: MessageBus {
         let id = core.newID()
         var message = try Self.message(envelope)
         message.correlationID = String(id)
+        message.expiration = expiration(of: envelope)
         message.isPersistent = configuration.keepsMessages
         _ = try await core.perform(
             .publish("exchange \"\(address.exchange)\", key \"\(address.routingKey)\""), id: id, timeout: timeout,
@@ -124,7 +128,11 @@ package final class RabbitMQConnection: MessageBus {
         queue: String, concurrency: Int, handler: @escaping @Sendable (Envelope) async -> Envelope?
     ) async throws(BusError) {
         try await receive(queue: queue, prefetch: concurrency) { [core, clock, wallClock] message, envelope in
-            if let deadline = envelope.deadline, deadline <= wallClock.now() {
+            var envelope = envelope
+            if let left = message.expiration {
+                // Whoever asks may have another clock. What is late its broker has dropped.
+                envelope.deadline = wallClock.now() + left / .seconds(1)
+            } else if let deadline = envelope.deadline, deadline <= wallClock.now() {
                 core.submit(.settle(message.reference, .acknowledge))
                 return
             }
@@ -185,6 +193,14 @@ package final class RabbitMQConnection: MessageBus {
             // The connection has ended, and the consumer with it.
         }
         if let failure = mailbox.failure { throw failure }
+    }
+
+    /// What is past its deadline the broker drops. Nil for what has none, or one that is far away.
+    private func expiration(of envelope: Envelope) -> Duration? {
+        guard let left = envelope.deadline?.timeIntervalSince(wallClock.now()), left < Self.longestExpiration else {
+            return nil
+        }
+        return .seconds(max(0, left))
     }
 
     private static func message(_ envelope: Envelope) throws(BusError) -> OutgoingMessage {

@@ -57,7 +57,9 @@ extension BusContract {
                 let kept = try await bus.call(
                     BusMessages.envelope("q", deadline: earlier), queue: "calls", timeout: .seconds(30)
                 ).deadline
-                #expect(kept == earlier)
+                // By the other side's clock: what the call has taken comes to it.
+                let shift = try #require(kept).timeIntervalSince(earlier)
+                #expect((0..<5).contains(shift) || abs(shift) < 0.01)
             }
             await bus.close()
         },

@@ -49,6 +49,21 @@ extension BusContract {
             #expect(second.kinds == ["both"])
             await bus.close()
         },
+        BusContract("what is past its deadline is not delivered") { fixture in
+            let bus = try await fixture.connect()
+            try await bus.declare(BusTopology(queues: [.init("q")]))
+            for (kind, deadline) in [("late", Date().addingTimeInterval(-1)), ("last", nil)] {
+                try await bus.publish(
+                    BusMessages.envelope(kind, deadline: deadline), to: BusAddress(exchange: "", routingKey: "q"),
+                    mandatory: true, timeout: BusMessages.timeout)
+            }
+            let received = Received()
+            try await alongside({ try await collect(bus, "q", received) }) {
+                try await eventually("the last has arrived") { received.kinds.contains("last") }
+            }
+            #expect(received.kinds == ["last"])
+            await bus.close()
+        },
         BusContract("what is in the envelope arrives as it was sent") { fixture in
             let bus = try await fixture.connect()
             try await bus.declare(BusTopology(queues: [.init("q")]))

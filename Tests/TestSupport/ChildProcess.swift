@@ -4,7 +4,8 @@ import Glibc
 struct ChildProcess: Sendable {
     let processID: pid_t
 
-    /// Starts `command` in `folder`. `input` becomes its standard input.
+    /// Starts `command` in `folder`: words that assign variables of its environment may stand before it. `input` becomes its
+    /// standard input.
     init(
         _ command: [String], output: String, folder: String, input: Int32? = nil
     ) throws(PrivatePostgres.Failure) {

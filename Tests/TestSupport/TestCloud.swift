@@ -64,7 +64,10 @@ package final class TestCloud: Sendable {
     package static func shared() async throws -> TestCloud { try await instance.value() }
 
     /// Starts a cloud of the caller's own, which should end it.
-    package static func start(topology: String = topology, arguments: [String] = []) async throws -> TestCloud {
+    /// - Parameter environment: what our own processes find in theirs besides.
+    package static func start(
+        topology: String = topology, arguments: [String] = [], environment: [String: String] = [:]
+    ) async throws -> TestCloud {
         if let missing { throw Failure(description: missing) }
         var template = Array("/tmp/cellwright-test-cloud-XXXXXX".utf8CString)
         guard let made = mkdtemp(&template) else { throw Failure(description: "no temporary folder: errno \(errno)") }
@@ -75,7 +78,7 @@ package final class TestCloud: Sendable {
         defer { close(ends[0]) }
         let log = "\(folder)/log"
         let child = try ChildProcess(
-            [
+            environment.map { "\($0)=\($1)" } + [
                 "/usr/bin/setsid", "\(binaries)/cellwright", "dev", topology, "--output", "json", "--while-stdin-open",
                 "--folder", "\(folder)/cloud", "--first-port", String(firstPort()),
             ] + arguments, output: log, folder: "/", input: ends[0])

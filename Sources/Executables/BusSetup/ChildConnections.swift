@@ -2,7 +2,7 @@ package import CellProtocol
 import CloudModel
 package import Logging
 package import MessageBus
-import Primitives
+package import Primitives
 import RabbitMQTransport
 package import ServiceKit
 import Synchronization
@@ -11,15 +11,18 @@ import Synchronization
 package final class ChildConnections: Sendable {
     private let name: String
     private let tls: TLSSettings?
+    private let wallClock: any WallClock
     private let logger: Logger
     private let passwords = Mutex<[CellPath: PasswordBox]>([:])
 
     /// - Parameters:
     ///   - name: shows in the broker's management.
     ///   - tls: by what brokers of the cloud's own are verified, and who this process is to them.
-    package init(name: String, tls: TLSSettings?, logger: Logger) {
+    ///   - wallClock: by which deadlines are.
+    package init(name: String, tls: TLSSettings?, wallClock: any WallClock, logger: Logger) {
         self.name = name
         self.tls = tls
+        self.wallClock = wallClock
         self.logger = logger
     }
 
@@ -31,7 +34,7 @@ package final class ChildConnections: Sendable {
             host: mapping.bus.host, port: mapping.bus.port, vhost: mapping.bus.vhost, user: mapping.bus.user,
             password: .box(box), transportSecurity: security(mapping.bus), connectionName: name, keepsMessages: false)
         do {
-            return try BusSetup.open(configuration, logger: logger)
+            return try BusSetup.open(configuration, wallClock: wallClock, logger: logger)
         } catch {
             logger.error("can't open a cell's connection", metadata: ["cell": "\(mapping.path)", "error": "\(error)"])
             return ClosedBus()

@@ -33,7 +33,7 @@ struct Bootstrap: AsyncParsableCommand {
         let settings = try settings.load()
         let document = try Self.read()
         let pool = try DatabaseSetup.open(settings.database, name: "bootstrap", connections: 2)
-        let identity = try IdentityParts(settings, pool)
+        let identity = try IdentityParts(settings, pool, SystemWallClock())
         var changes = try await IdentityBootstrap(
             repository: identity.repository, hasher: identity.hasher, authority: identity.authority,
             ids: SystemIDSource()

@@ -12,10 +12,10 @@ struct IdentityParts {
     let authority: TokenAuthority
     let key: SigningKey
 
-    init(_ settings: APISettings, _ pool: PostgresPool) throws {
+    init(_ settings: APISettings, _ pool: PostgresPool, _ clock: any WallClock) throws {
         key = try SigningKey(try SettingsFile.secret(at: settings.tokenKeyFile))
         repository = PostgresIdentityRepository(pool: pool)
         hasher = PasswordHasher(cost: settings.passwordHash.cost)
-        authority = TokenAuthority(key: key, clock: SystemWallClock())
+        authority = TokenAuthority(key: key, clock: clock)
     }
 }

@@ -18,11 +18,13 @@ struct ComputeProcess {
     let shell: ProcessShell
 
     func run() async throws {
-        let bus: any MessageBus = try BusSetup.open(settings.bus, name: "compute@\(settings.host)", shell: shell)
+        // The host's own: the cell's conductors find out how far it is off.
+        let wallClock = SystemWallClock()
+        let bus: any MessageBus = try BusSetup.open(
+            settings.bus, name: "compute@\(settings.host)", wallClock: wallClock, shell: shell)
         let (driver, preparation) = try makeHost()
         shell.health.watch("hypervisor") { driver.isConnected ? .up : .down("the hypervisor is out of reach") }
         let ids = SystemIDSource()
-        let wallClock = SystemWallClock()
         let providerID = try ProviderIdentity.load(directory: settings.stateDirectory, ids: ids)
         let agent = AgentService(
             identity: .init(

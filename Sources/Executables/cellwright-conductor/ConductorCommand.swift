@@ -24,14 +24,15 @@ struct ConductorCommand: AsyncParsableCommand {
         let shell = ProcessShell(
             service: "cellwright-conductor", fixed: ["cell": "\(cell)", "conductor": "\(settings.identity)"])
         let pool = try DatabaseSetup.open(settings.database, name: "conductor@\(cell)")
-        let bus: any MessageBus = try BusSetup.open(settings.bus, name: "conductor@\(cell)", shell: shell)
+        let clock = DatabaseClock(pool)
+        let bus: any MessageBus = try BusSetup.open(
+            settings.bus, name: "conductor@\(cell)", wallClock: clock, shell: shell)
         let conductor = ConductorService(
             cell: cell, name: settings.identity, store: PostgresCellStore(pool: pool, cell: cell), bus: bus,
-            clock: ContinuousClock(),
-            wallClock: SystemWallClock(), ids: SystemIDSource(), logger: shell.logger)
+            clock: ContinuousClock(), wallClock: clock, ids: SystemIDSource(), logger: shell.logger)
         let ops = OpsServer(
             settings: settings.ops, health: shell.health, metrics: shell.metrics, logger: shell.logger)
-        try await shell.run([ops, conductor])
+        try await shell.run([ops, ClockKeeper(clock, logger: shell.logger), conductor])
         await bus.close()
         await pool.close()
     }

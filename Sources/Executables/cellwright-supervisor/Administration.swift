@@ -129,7 +129,8 @@ struct HostCommand: AsyncParsableCommand {
             let settings = try settings.load()
             let host = try Input.decode(Host.self)
             let shell = ProcessShell(service: "cellwright-supervisor")
-            let bus: any MessageBus = try BusSetup.open(settings.bus, name: "host put", shell: shell)
+            let bus: any MessageBus = try BusSetup.open(
+                settings.bus, name: "host put", wallClock: SystemWallClock(), shell: shell)
             try await bus.declare(.cell)
             try await bus.declare(.host(host.name))
             await bus.close()

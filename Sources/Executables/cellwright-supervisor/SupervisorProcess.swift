@@ -21,54 +21,61 @@ struct SupervisorProcess {
         guard let cell = CellPath(settings.cell.path) else { throw ValidationError("cell.path is not a cell path") }
         let shell = ProcessShell(service: "cellwright-supervisor", fixed: ["cell": "\(cell)"])
         let pool = try DatabaseSetup.open(settings.database, name: "supervisor@\(cell)")
+        let clock = DatabaseClock(pool)
         let kind = try settings.cell.cellKind()
         let applied = try await CellSchemas.migrate(pool, kind)
         if !applied.isEmpty { shell.logger.notice("schema migrated", metadata: ["migrations": "\(applied)"]) }
-        let bus: any MessageBus = try BusSetup.open(settings.bus, name: "supervisor@\(cell)", shell: shell)
+        let bus: any MessageBus = try BusSetup.open(
+            settings.bus, name: "supervisor@\(cell)", wallClock: clock, shell: shell)
         let ops = OpsServer(
             settings: settings.ops, health: shell.health, metrics: shell.metrics, logger: shell.logger)
+        let keeper = ClockKeeper(clock, logger: shell.logger)
         switch kind {
-        case .root: try await shell.run([ops, root(pool, shell)])
-        case .branch: try await shell.run([ops, branch(cell, pool, bus, shell)])
-        case .leaf: try await shell.run([ops, leaf(cell, pool, bus, shell)])
+        case .root: try await shell.run([ops, keeper, root(pool, clock, shell)])
+        case .branch: try await shell.run([ops, keeper, branch(cell, pool, bus, clock, shell)])
+        case .leaf: try await shell.run([ops, keeper, leaf(cell, pool, bus, clock, shell)])
         }
         await bus.close()
         await pool.close()
     }
 
-    private func root(_ pool: PostgresPool, _ shell: ProcessShell) -> RootSupervisor {
+    private func root(_ pool: PostgresPool, _ wallClock: any WallClock, _ shell: ProcessShell) -> RootSupervisor {
         RootSupervisor(
             name: settings.identity,
             store: PostgresRootStore(
                 pool: pool, ports: .network(PostgresNetworkStore(pool: pool, ids: SystemIDSource()))),
-            router: router(.root, shell), clock: ContinuousClock(), wallClock: SystemWallClock(),
+            router: router(.root, wallClock, shell), clock: ContinuousClock(), wallClock: wallClock,
             ids: SystemIDSource(), logger: shell.logger)
     }
 
     private func branch(
-        _ cell: CellPath, _ pool: PostgresPool, _ bus: any MessageBus, _ shell: ProcessShell
+        _ cell: CellPath, _ pool: PostgresPool, _ bus: any MessageBus, _ wallClock: any WallClock,
+        _ shell: ProcessShell
     ) -> BranchSupervisor {
         BranchSupervisor(
             cell: cell, name: settings.identity, version: shell.version,
-            store: PostgresBranchStore(pool: pool, cell: cell), bus: bus, router: router(cell, shell),
-            clock: ContinuousClock(), wallClock: SystemWallClock(), ids: SystemIDSource(), logger: shell.logger)
+            store: PostgresBranchStore(pool: pool, cell: cell), bus: bus,
+            router: router(cell, wallClock, shell),
+            clock: ContinuousClock(), wallClock: wallClock, ids: SystemIDSource(), logger: shell.logger)
     }
 
-    private func router(_ cell: CellPath, _ shell: ProcessShell) -> ChildRouter {
+    private func router(_ cell: CellPath, _ wallClock: any WallClock, _ shell: ProcessShell) -> ChildRouter {
         let name = "supervisor@\(cell)"
-        let children = ChildConnections(name: name, tls: settings.tls, logger: shell.logger)
+        let children = ChildConnections(
+            name: name, tls: settings.tls, wallClock: wallClock, logger: shell.logger)
         return ChildRouter(
-            sender: name, ids: SystemIDSource(), wallClock: SystemWallClock(), renew: { children.renew($0) },
+            sender: name, ids: SystemIDSource(), wallClock: wallClock, renew: { children.renew($0) },
             connect: { children.open($0) })
     }
 
     private func leaf(
-        _ cell: CellPath, _ pool: PostgresPool, _ bus: any MessageBus, _ shell: ProcessShell
+        _ cell: CellPath, _ pool: PostgresPool, _ bus: any MessageBus, _ wallClock: any WallClock,
+        _ shell: ProcessShell
     ) -> LeafSupervisor {
         LeafSupervisor(
             cell: cell, name: settings.identity,
             version: shell.version, hosts: [], store: PostgresCellStore(pool: pool, cell: cell), bus: bus,
-            clock: ContinuousClock(), wallClock: SystemWallClock(), ids: SystemIDSource(), logger: shell.logger)
+            clock: ContinuousClock(), wallClock: wallClock, ids: SystemIDSource(), logger: shell.logger)
     }
 }
 

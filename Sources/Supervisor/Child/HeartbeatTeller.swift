@@ -9,8 +9,8 @@ import ServerLifecycle
 ///
 /// Looking at the database and telling are two loops, so that a database that does not answer is told of in time.
 struct HeartbeatTeller: Sendable {
-    /// Seconds after which a heartbeat says nothing any more.
-    static let lifetime: TimeInterval = 10
+    /// Seconds after which a heartbeat says nothing any more: the broker drops it.
+    static let lifetime = ChildHealth.silenceLimit
 
     let parts: CellParts
     let version: String

@@ -9,9 +9,12 @@ struct FaultInjector: Sendable {
     private static let limit = Duration.seconds(60)
 
     let ready: DevReady
+    let clocks: MovedClocks
+    /// Nil where nobody may mount them.
+    let disks: SmallDisks?
 
     /// Begins and ends a fault.
-    /// - Returns: when it ended. What is frozen is thawed then. One of our processes was killed or asked to end then, and what it
+    /// - Returns: when it ended. What is frozen is thawed then, a clock is right, a disk has room. One of our processes was killed or asked to end then, and what it
     ///   takes to start again is part of the recovery; a server takes connections again then.
     func inflict(_ fault: FaultSchedule.Fault) async throws -> ContinuousClock.Instant {
         let clock = ContinuousClock()
@@ -31,6 +34,22 @@ struct FaultInjector: Sendable {
             return clock.now
         case .killed: for pid in pids { kill(pid, SIGKILL) }
         case .restarted: try askToEnd(pids, fault.victim)
+        case .clockMoved:
+            for pid in pids { try clocks.move(pid, by: fault.seconds) }
+            try await clock.sleep(for: fault.length)
+            for pid in pids { try clocks.move(pid, by: 0) }
+            return clock.now
+        case .diskFull:
+            guard let disks else { throw HarnessFailure("there is no disk to fill") }
+            try disks.fill(for: name)
+            try await clock.sleep(for: fault.length)
+            try disks.free(for: name)
+            // A database may have ended itself.
+            guard fault.victim == .database else { return clock.now }
+            try await until("\(name) serves", within: Self.limit) {
+                try !ready.pids(of: name).isEmpty && DevPorts.answers(ready.database.port)
+            }
+            return clock.now
         }
         switch fault.victim {
         case .api, .supervisor, .conductor, .agent: return clock.now

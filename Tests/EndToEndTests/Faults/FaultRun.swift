@@ -10,7 +10,7 @@ struct FaultRun: Sendable {
         /// Servers that are made, those apart that measure recoveries.
         var servers: Int
         var faults: Int
-        /// That anything is frozen.
+        /// That anything is frozen, a clock is wrong, a disk full.
         var longest: Duration
     }
 
@@ -22,16 +22,22 @@ struct FaultRun: Sendable {
     let plan: Plan
     let ready: DevReady
     let load: FaultLoad
+    private let images: FaultImages
     private let schedule: FaultSchedule
     private let injector: FaultInjector
     private let invariants: FaultInvariants
 
-    init(_ plan: Plan, on ready: DevReady) async throws {
+    /// - Parameters:
+    ///   - clocks: of the cloud's processes.
+    ///   - disks: of the cloud; without them none is filled.
+    init(_ plan: Plan, on ready: DevReady, _ clocks: MovedClocks, _ disks: SmallDisks?) async throws {
         self.plan = plan
         self.ready = ready
         load = try await FaultLoad(ready, seed: plan.seed)
-        schedule = FaultSchedule(seed: plan.seed, faults: plan.faults, longest: plan.longest)
-        injector = FaultInjector(ready: ready)
+        images = FaultImages(load.session, seed: plan.seed)
+        schedule = FaultSchedule(
+            seed: plan.seed, faults: plan.faults, longest: plan.longest, fillsDisks: disks != nil)
+        injector = FaultInjector(ready: ready, clocks: clocks, disks: disks)
         invariants = FaultInvariants(ready: ready)
     }
 
@@ -49,17 +55,22 @@ struct FaultRun: Sendable {
                 return []
             }
             group.addTask {
+                try await images.upload()
+                return []
+            }
+            group.addTask {
                 defer { load.close() }
                 return try await self.befall()
             }
             var recoveries: [(Duration, String)] = []
-            // The lists end with the others.
+            // The lists and the uploads end with the others.
             for _ in 0..<2 { recoveries += try await group.next() ?? [] }
             group.cancelAll()
             return recoveries
         }
         let rest = ContinuousClock.now
-        var wrongs = try await settle(queues)
+        var wrongs = try await images.wrongs()
+        wrongs += try await settle(queues)
         wrongs = load.ledger.lies + wrongs
         report(recoveries, wrongs, faulted: rest - start, settled: ContinuousClock.now - rest)
         return wrongs
@@ -147,7 +158,7 @@ struct FaultRun: Sendable {
             faults, seed \(plan.seed): \(plan.faults) in \(schedule.volleys.count) volleys: \
             \(faults.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }.joined(separator: ", "))
               accepted: \(counts.creates) creates, \(counts.stops) stops, \(counts.deletes) deletes; \
-            \(counts.lists) lists (\(counts.partial) partial), \(counts.shows) shows; \
+            \(counts.lists) lists (\(counts.partial) partial), \(counts.shows) shows; \(images.summary); \
             \(counts.unanswered) requests refused or unanswered
               outcomes: \(counts.active) ACTIVE, \(counts.stopped) SHUTOFF, \(counts.errors) ERROR, \(counts.gone) seen gone
               recovery: median \(seconds(sorted.isEmpty ? nil : sorted[sorted.count / 2].0)), longest \

@@ -4,8 +4,8 @@ import Primitives
 import TestSupport
 import Testing
 
-/// Processes of every kind are killed, frozen and restarted while servers are made and deleted: nothing that was accepted
-/// is lost, nothing is left over, no answer was untrue.
+/// Processes of every kind are killed, frozen and restarted, their clocks moved and their disks filled, while servers are made and
+/// deleted and images uploaded: nothing that was accepted is lost, nothing is left over, no answer was untrue.
 ///
 /// A small run with a fixed seed, unless the environment says more, as `deploy/fault-tests` does: a cloud of its own for each
 /// seed.
@@ -27,16 +27,22 @@ struct FaultRunTests {
     private static let keptLogs = ProcessInfo.processInfo.environment["CELLWRIGHT_FAULT_LOGS"]
 
     @Test(arguments: plans) func nothingAcceptedIsLostWhateverDies(plan: FaultRun.Plan) async throws {
-        let cloud = try await TestCloud.start(arguments: ["--replicas", Self.replicas])
+        let clocks = try MovedClocks()
+        let cloud = try await TestCloud.start(
+            arguments: ["--replicas", Self.replicas], environment: clocks.environment)
+        var disks: SmallDisks?
         do {
-            let wrongs = try await FaultRun(plan, on: cloud.ready).run()
+            if SmallDisks.areAllowed { disks = try await SmallDisks.mount(on: cloud.ready) }
+            let wrongs = try await FaultRun(plan, on: cloud.ready, clocks, disks).run()
             #expect(wrongs == [])
             if !wrongs.isEmpty { try Self.keepLogs(of: cloud, plan) }
         } catch {
             try Self.keepLogs(of: cloud, plan)
+            disks?.unmount()
             await cloud.end()
             throw error
         }
+        disks?.unmount()
         await cloud.end()
     }
 
@@ -54,15 +60,19 @@ struct FaultRunTests {
     // MARK: The harness itself
 
     @Test func aScheduleIsTheSameForTheSameSeedAndHasEverything() {
-        func names(_ seed: UInt64) -> [[String]] {
-            FaultSchedule(seed: seed, faults: 60, longest: .seconds(3)).volleys.map { $0.map(\.name) }
+        func names(_ seed: UInt64, fillsDisks: Bool = true) -> [[String]] {
+            FaultSchedule(seed: seed, faults: 60, longest: .seconds(3), fillsDisks: fillsDisks).volleys
+                .map { $0.map(\.name) }
         }
         #expect(names(1) == names(1) && names(1) != names(2))
         #expect(names(1).joined().count == 60)
-        #expect(Set(names(1).joined()).count == 18, "six kinds of processes, each killed, frozen and restarted")
-        let ten = FaultSchedule(seed: 1, faults: 10, longest: .seconds(3)).volleys.joined()
+        #expect(
+            Set(names(1).joined()).count == 18 + 4 + 3,
+            "six kinds of processes, each killed, frozen and restarted; four clocks moved, three disks full")
+        #expect(Set(names(1, fillsDisks: false).joined()).count == 18 + 4)
+        let ten = FaultSchedule(seed: 1, faults: 10, longest: .seconds(3), fillsDisks: true).volleys.joined()
         #expect(Set(ten.map(\.victim)).count == 6)
-        #expect(Set(ten.map(\.mode)).count == 3)
+        #expect(Set(ten.map(\.mode)).count == 5)
     }
 
     @Test func answersThatCanNotBeTrueAreFound() {

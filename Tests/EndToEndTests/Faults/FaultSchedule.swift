@@ -11,6 +11,11 @@ struct FaultSchedule: Sendable {
 
     enum Mode: String, CaseIterable, Sendable {
         case killed, frozen, restarted
+        case clockMoved = "clock moved"
+        case diskFull = "disk full"
+
+        /// What can befall every kind of process.
+        static let common = [Mode.killed, .frozen, .restarted]
     }
 
     struct Fault: Sendable {
@@ -20,8 +25,10 @@ struct FaultSchedule: Sendable {
         var number: Int
         /// After the volley's begin.
         var delay: Duration
-        /// How long the frozen stand still.
+        /// How long the frozen stand still, a clock is wrong, a disk full.
         var length: Duration
+        /// By which a clock is moved.
+        var seconds: Int32
 
         var name: String { "\(victim.rawValue) \(mode.rawValue)" }
     }
@@ -30,19 +37,28 @@ struct FaultSchedule: Sendable {
 
     /// The largest number of faults in a volley.
     private static let volleySize = 3
+    /// Whose clock is moved, and whose disk is filled: the image store's, an agent's, a database's.
+    private static let clocks: [(Victim, Mode)] = [.api, .supervisor, .conductor, .agent].map { ($0, .clockMoved) }
+    private static let disks: [(Victim, Mode)] = [.agent, .api, .database].map { ($0, .diskFull) }
+    private static let jumps: [Int32] = [-3600, -60, -8, 8, 60, 3600]
 
-    /// - Parameter longest: that anything is frozen.
-    init(seed: UInt64, faults: Int, longest: Duration) {
+    /// - Parameters:
+    ///   - longest: that anything is frozen, a clock is wrong, a disk full.
+    ///   - fillsDisks: whether disks can be filled here.
+    init(seed: UInt64, faults: Int, longest: Duration, fillsDisks: Bool) {
         var random = SeededRandom(seed: seed)
         var deck: [(Victim, Mode)] = []
+        var round = 0
         while deck.count < faults {
-            // A round has every victim once, each in a mode of its own; three rounds have everything.
-            let round = deck.count / Victim.allCases.count
-            let modes = Mode.allCases
+            // A round has every victim once, each in a mode of its own, and some clocks and disks; three rounds have everything.
+            let modes = Mode.common
             let victims = Victim.allCases.enumerated().map { index, victim in
                 (victim, modes[(index + round) % modes.count])
             }
-            deck += victims.shuffled(using: &random)
+            let further = (Self.clocks + (fillsDisks ? Self.disks : [])).enumerated()
+                .filter { $0.offset % modes.count == round % modes.count }.map(\.element)
+            deck += (victims + further).shuffled(using: &random)
+            round += 1
         }
         deck = Array(deck.prefix(faults))
         var volleys: [[Fault]] = []
@@ -56,7 +72,8 @@ struct FaultSchedule: Sendable {
                     Fault(
                         victim: next.0, mode: next.1, number: Int.random(in: 0..<60, using: &random),
                         delay: .milliseconds(Int.random(in: 0...1500, using: &random)),
-                        length: longest * Double.random(in: 0.2...1, using: &random)))
+                        length: longest * Double.random(in: 0.2...1, using: &random),
+                        seconds: Self.jumps.randomElement(using: &random) ?? 8))
             }
             volleys.append(volley)
         }
