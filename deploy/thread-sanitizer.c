@@ -1,0 +1,87 @@
+// Loaded before Swift's libraries (LD_PRELOAD), it tells the thread sanitizer what these do out of its sight: they are not built
+// with it, and wait by futexes and by atomic numbers of their own.
+//
+// - A Mutex that waits in the kernel: _lockSlow, _tryLockSlow, _unlockSlow. Where nobody waits the compiler writes it into our own
+//   code, which the sanitizer sees.
+// - A continuation that is resumed before its task waits for it. One that is resumed later goes through libdispatch, which the
+//   sanitizer knows. If it is resumed between the acquire here and the wait itself, a race that is none may be told.
+//
+// Swift's calling conventions are clang's swiftcall and swiftasynccall; the names are those of Swift 6.3. deploy/sanitize builds it.
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdint.h>
+#include <stddef.h>
+
+#define SWIFT __attribute__((swiftcall))
+#define ASYNC __attribute__((swiftasynccall))
+#define CONTEXT __attribute__((swift_context))
+
+extern void __tsan_acquire(void *) __attribute__((weak));
+extern void __tsan_release(void *) __attribute__((weak));
+
+static void *real(const char *name) { return dlsym(RTLD_NEXT, name); }
+
+// MARK: Synchronization.Mutex
+
+#define LOCK_SLOW "$s15Synchronization12_MutexHandleV9_lockSlowyys6UInt32VF"
+#define TRY_LOCK_SLOW "$s15Synchronization12_MutexHandleV12_tryLockSlowSbyF"
+#define UNLOCK_SLOW "$s15Synchronization12_MutexHandleV11_unlockSlowyyF"
+
+SWIFT void lock_slow(uint32_t thread, CONTEXT void *mutex) __asm__(LOCK_SLOW);
+SWIFT void lock_slow(uint32_t thread, CONTEXT void *mutex) {
+    static SWIFT void (*next)(uint32_t, CONTEXT void *);
+    if (next == NULL) next = real(LOCK_SLOW);
+    next(thread, mutex);
+    if (__tsan_acquire) __tsan_acquire(mutex);
+}
+
+SWIFT _Bool try_lock_slow(CONTEXT void *mutex) __asm__(TRY_LOCK_SLOW);
+SWIFT _Bool try_lock_slow(CONTEXT void *mutex) {
+    static SWIFT _Bool (*next)(CONTEXT void *);
+    if (next == NULL) next = real(TRY_LOCK_SLOW);
+    _Bool locked = next(mutex);
+    if (locked && __tsan_acquire) __tsan_acquire(mutex);
+    return locked;
+}
+
+SWIFT void unlock_slow(CONTEXT void *mutex) __asm__(UNLOCK_SLOW);
+SWIFT void unlock_slow(CONTEXT void *mutex) {
+    static SWIFT void (*next)(CONTEXT void *);
+    if (next == NULL) next = real(UNLOCK_SLOW);
+    if (__tsan_release) __tsan_release(mutex);
+    next(mutex);
+}
+
+// MARK: Continuations
+
+SWIFT void swift_continuation_resume(void *task) {
+    static SWIFT void (*next)(void *);
+    if (next == NULL) next = real("swift_continuation_resume");
+    if (__tsan_release) __tsan_release(task);
+    next(task);
+}
+
+SWIFT void swift_continuation_throwingResume(void *task) {
+    static SWIFT void (*next)(void *);
+    if (next == NULL) next = real("swift_continuation_throwingResume");
+    if (__tsan_release) __tsan_release(task);
+    next(task);
+}
+
+SWIFT void swift_continuation_throwingResumeWithError(void *task, void *error) {
+    static SWIFT void (*next)(void *, void *);
+    if (next == NULL) next = real("swift_continuation_throwingResumeWithError");
+    if (__tsan_release) __tsan_release(task);
+    next(task, error);
+}
+
+ASYNC void swift_continuation_await(void *context) {
+    static ASYNC void (*next)(void *);
+    static SWIFT void *(*current)(void);
+    if (next == NULL) {
+        current = real("swift_task_getCurrent");
+        next = real("swift_continuation_await");
+    }
+    if (__tsan_acquire) __tsan_acquire(current());
+    __attribute__((musttail)) return next(context);
+}
