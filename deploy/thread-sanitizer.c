@@ -5,6 +5,8 @@
 //   code, which the sanitizer sees.
 // - A continuation that is resumed before its task waits for it. One that is resumed later goes through libdispatch, which the
 //   sanitizer knows. If it is resumed between the acquire here and the wait itself, a race that is none may be told.
+// - An array or a dictionary that one thread reads and lets go, and another, that has it alone then, writes in place: swift_release
+//   by who is not the last, and the question whether a reference is the only one.
 //
 // Swift's calling conventions are clang's swiftcall and swiftasynccall; the names are those of Swift 6.3. deploy/sanitize builds it.
 #define _GNU_SOURCE
@@ -84,4 +86,28 @@ ASYNC void swift_continuation_await(void *context) {
     }
     if (__tsan_acquire) __tsan_acquire(current());
     __attribute__((musttail)) return next(context);
+}
+
+// MARK: Reference counts
+
+// Who is the last ends the object, which needs no word. Negative are objects that live for ever.
+static void leave(void *object) {
+    static size_t (*count)(void *);
+    if (count == NULL) count = real("swift_retainCount");
+    if (object && __tsan_release && (intptr_t)object > 0 && count(object) > 1) __tsan_release(object);
+}
+
+void swift_release(void *object) {
+    static void (*next)(void *);
+    if (next == NULL) next = real("swift_release");
+    leave(object);
+    next(object);
+}
+
+_Bool swift_isUniquelyReferenced_nonNull_native(const void *object) {
+    static _Bool (*next)(const void *);
+    if (next == NULL) next = real("swift_isUniquelyReferenced_nonNull_native");
+    _Bool isUnique = next(object);
+    if (isUnique && __tsan_acquire) __tsan_acquire((void *)object);
+    return isUnique;
 }

@@ -187,7 +187,6 @@ package struct AgentService: Service {
     }
 
     private func answer(_ query: AgentQuery, _ envelope: Envelope) async {
-        if let deadline = envelope.deadline, deadline < wallClock.now() { return }
         let answer: AgentAnswer.Answer
         switch query.question {
         case .consoleOutput(let lines):

@@ -146,6 +146,17 @@ struct FaultRun: Sendable {
 
     // MARK: The report
 
+    /// In whose logs it stands, and how often.
+    private func told(of words: String) -> String {
+        let counts = ready.processes.map { process in
+            let log = FileManager.default.contents(atPath: process.log) ?? Data()
+            let lines = String(decoding: log, as: UTF8.self).split(separator: "\n")
+            return (process.name, lines.count { $0.localizedCaseInsensitiveContains(words) })
+        }
+        let told = counts.filter { $0.1 > 0 }.map { "\($0.0) \($0.1)" }
+        return told.isEmpty ? "none" : told.joined(separator: ", ")
+    }
+
     private func report(
         _ recoveries: [(Duration, String)], _ wrongs: [String], faulted: Duration, settled: Duration
     ) {
@@ -164,6 +175,8 @@ struct FaultRun: Sendable {
               recovery: median \(seconds(sorted.isEmpty ? nil : sorted[sorted.count / 2].0)), longest \
             \(sorted.suffix(3).reversed().map { "\(seconds($0.0)) (\($0.1))" }.joined(separator: ", "))
               \(seconds(faulted)) of faults, at rest \(seconds(settled)) later; \(wrongs.count) wrong
+              processes that told of a full disk: \(told(of: "No space left")), of a wrong clock: \
+            \(told(of: "clock is wrong"))
             """)
         for (reason, count) in load.ledger.reasons { print("  \(count) in ERROR: \(reason)") }
         for wrong in wrongs.prefix(50) { print("  \(wrong)") }
