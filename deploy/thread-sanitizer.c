@@ -3,14 +3,15 @@
 //
 // - A Mutex that waits in the kernel: _lockSlow, _tryLockSlow, _unlockSlow. Where nobody waits the compiler writes it into our own
 //   code, which the sanitizer sees.
-// - A continuation that is resumed before its task waits for it. One that is resumed later goes through libdispatch, which the
-//   sanitizer knows. If it is resumed between the acquire here and the wait itself, a race that is none may be told.
+// - A continuation: what was done before it was resumed is done when its task goes on.
 // - An array or a dictionary that one thread reads and lets go, and another, that has it alone then, writes in place: swift_release
 //   by who is not the last, and the question whether a reference is the only one.
 //
 // Swift's calling conventions are clang's swiftcall and swiftasynccall; the names are those of Swift 6.3. deploy/sanitize builds it.
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stddef.h>
 
@@ -77,15 +78,59 @@ SWIFT void swift_continuation_throwingResumeWithError(void *task, void *error) {
     next(task, error);
 }
 
-ASYNC void swift_continuation_await(void *context) {
-    static ASYNC void (*next)(void *);
-    static SWIFT void *(*current)(void);
+// The head of an asynchronous function's frame (AsyncContext).
+struct context {
+    struct context *parent;
+    ASYNC void (*resume)(__attribute__((swift_async_context)) struct context *);
+};
+
+// Where tasks go on that have a continuation, by their frames. With more of them than places, the sanitizer is not told of some.
+enum { places = 1 << 16 };
+static struct {
+    struct context *context;
+    ASYNC void (*resume)(__attribute__((swift_async_context)) struct context *);
+} waiting[places];
+static atomic_flag is_locked = ATOMIC_FLAG_INIT;
+
+static void lock(void) {
+    while (atomic_flag_test_and_set_explicit(&is_locked, memory_order_acquire)) sched_yield();
+}
+
+static size_t place(struct context *context) {
+    size_t found = ((uintptr_t)context >> 4) % places;
+    for (int tries = 0; tries < 64 && waiting[found].context != context; tries++) found = (found + 1) % places;
+    return found;
+}
+
+static SWIFT void *(*current_task)(void);
+
+// A task goes on here, whether it had to wait or not: what was done before it was resumed is done.
+static ASYNC void go_on(__attribute__((swift_async_context)) struct context *context) {
+    if (__tsan_acquire) __tsan_acquire(current_task());
+    lock();
+    size_t own = place(context);
+    context->resume = waiting[own].resume;
+    waiting[own].context = NULL;
+    atomic_flag_clear_explicit(&is_locked, memory_order_release);
+    __attribute__((musttail)) return context->resume(context);
+}
+
+SWIFT void *swift_continuation_init(struct context *context, size_t flags) {
+    static SWIFT void *(*next)(struct context *, size_t);
     if (next == NULL) {
-        current = real("swift_task_getCurrent");
-        next = real("swift_continuation_await");
+        current_task = real("swift_task_getCurrent");
+        next = real("swift_continuation_init");
     }
-    if (__tsan_acquire) __tsan_acquire(current());
-    __attribute__((musttail)) return next(context);
+    lock();
+    size_t own = ((uintptr_t)context >> 4) % places;
+    for (int tries = 0; tries < 64 && waiting[own].context != NULL; tries++) own = (own + 1) % places;
+    if (waiting[own].context == NULL) {
+        waiting[own].context = context;
+        waiting[own].resume = context->resume;
+        context->resume = go_on;
+    }
+    atomic_flag_clear_explicit(&is_locked, memory_order_release);
+    return next(context, flags);
 }
 
 // MARK: Reference counts
