@@ -123,9 +123,11 @@ final class FakeAgent: Sendable {
                 return .acknowledge
             }
             let command = try JSONDecoder().decode(AgentCommand.self, from: delivery.envelope.body)
-            let (outcome, times) = state.withLock { state in
+            let (outcome, times) = state.withLock { state -> (StepResult.Outcome?, Int) in
                 state.commands.append(command)
-                let outcome = state.memory[command.key] ?? Self.overtaken(command, state) ?? state.script(command)
+                // What was done is not done again, only answered.
+                if let known = state.memory[command.key] { return (known, state.answersTimes) }
+                let outcome = Self.overtaken(command, state) ?? state.script(command)
                 if let outcome {
                     state.memory[command.key] = outcome
                     if case .release = command.work {
