@@ -8,7 +8,7 @@ import Synchronization
 /// It keeps what a real one keeps (definitions and power states, in a directory when it is given one, so that they
 /// survive the agent) and answers at once. Guests obey every request.
 package final class SimulatedHypervisor: HypervisorDriver {
-    private struct Guest: Codable {
+    private struct Guest: Codable, Equatable {
         var displayName: String
         var vcpus: Int
         var memoryMiB: Int
@@ -45,12 +45,10 @@ package final class SimulatedHypervisor: HypervisorDriver {
 
     package func define(_ guest: GuestDefinition) async throws(HypervisorError) {
         guard guest.vcpus > 0, guest.memoryMiB > 0 else { throw .invalid("a guest needs processors and memory") }
-        try change { guests in
-            let power = guests[guest.id]?.power ?? .shutdown
-            guests[guest.id] = Guest(
-                displayName: guest.displayName, vcpus: guest.vcpus, memoryMiB: guest.memoryMiB, power: power,
-                consoleLog: guests[guest.id]?.consoleLog ?? "")
-            return guest.id
+        try change(guest.id) { known in
+            known = Guest(
+                displayName: guest.displayName, vcpus: guest.vcpus, memoryMiB: guest.memoryMiB,
+                power: known?.power ?? .shutdown, consoleLog: known?.consoleLog ?? "")
         }
     }
 
@@ -61,23 +59,20 @@ package final class SimulatedHypervisor: HypervisorDriver {
     package func requestShutdown(_ id: ServerID) async throws(HypervisorError) { try setPower(of: id, to: .shutdown) }
 
     package func requestReboot(_ id: ServerID) async throws(HypervisorError) {
-        try change { guests throws(HypervisorError) in
-            guard var guest = guests[id] else { throw .notFound(id) }
+        try change(id) { known throws(HypervisorError) in
+            guard var guest = known else { throw .notFound(id) }
             guard guest.power == .running else { throw .invalid("guest \(id) does not run") }
             guest.consoleLog += "simulated guest \(guest.displayName) ready\n"
-            guests[id] = guest
-            return id
+            known = guest
         }
     }
 
     package func destroy(_ id: ServerID) async throws(HypervisorError) { try setPower(of: id, to: .shutdown) }
 
     package func undefine(_ id: ServerID) async throws(HypervisorError) {
-        try change { guests throws(HypervisorError) in
-            guard let guest = guests[id] else { return nil }
-            guard guest.power != .running else { throw .invalid("guest \(id) still runs") }
-            guests[id] = nil
-            return id
+        try change(id) { guest throws(HypervisorError) in
+            guard guest?.power != .running else { throw .invalid("guest \(id) still runs") }
+            guest = nil
         }
     }
 
@@ -111,32 +106,35 @@ package final class SimulatedHypervisor: HypervisorDriver {
     private func setPower(
         of id: ServerID, to power: PowerState, also adjust: (inout Guest) -> Void = { _ in }
     ) throws(HypervisorError) {
-        var isChanged = false
-        try change { guests throws(HypervisorError) in
-            guard var guest = guests[id] else { throw .notFound(id) }
-            guard guest.power != power else { return nil }
+        let isChanged = try change(id) { known throws(HypervisorError) in
+            guard var guest = known else { throw .notFound(id) }
+            guard guest.power != power else { return }
             guest.power = power
             adjust(&guest)
-            guests[id] = guest
-            isChanged = true
-            return id
+            known = guest
         }
         if isChanged { eventSink.yield(GuestLifecycle(id: id, power: power)) }
     }
 
-    /// Changes the guests and writes the one whose id `body` answers.
+    /// Changes a guest, once it is written how it will be.
+    /// - Returns: whether it is another than before.
+    @discardableResult
     private func change(
-        _ body: (inout [ServerID: Guest]) throws(HypervisorError) -> ServerID?
-    ) throws(HypervisorError) {
-        let outcome = guestsByID.withLock { guests -> Result<Void, HypervisorError> in
+        _ id: ServerID, _ body: (inout Guest?) throws(HypervisorError) -> Void
+    ) throws(HypervisorError) -> Bool {
+        let outcome = guestsByID.withLock { guests -> Result<Bool, HypervisorError> in
             do throws(HypervisorError) {
-                if let changed = try body(&guests) { try save(changed, guests[changed]) }
-                return .success(())
+                var guest = guests[id]
+                try body(&guest)
+                guard guest != guests[id] else { return .success(false) }
+                try save(id, guest)
+                guests[id] = guest
+                return .success(true)
             } catch {
                 return .failure(error)
             }
         }
-        try outcome.get()
+        return try outcome.get()
     }
 
     private func save(_ id: ServerID, _ guest: Guest?) throws(HypervisorError) {
