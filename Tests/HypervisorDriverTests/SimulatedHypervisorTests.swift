@@ -1,6 +1,7 @@
 import CloudModel
 import FoundationEssentials
 import HypervisorDriver
+import Primitives
 import Testing
 
 @Suite struct SimulatedHypervisorTests {
