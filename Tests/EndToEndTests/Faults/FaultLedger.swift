@@ -20,6 +20,8 @@ final class FaultLedger: Sendable {
         /// How servers ended that were accepted.
         var active = 0
         var stopped = 0
+        /// Stops that failed, and say so.
+        var unstopped = 0
         var errors = 0
         var gone = 0
     }

@@ -136,10 +136,26 @@ final class FaultLoad: Sendable {
         case 409 where isRepeat: break
         default: return ledger.report("stop of \(id), which is ACTIVE, is answered \(answer.status) \(answer.text)")
         }
-        let server = try await follow(id, "SHUTOFF or ERROR") { $0 == "SHUTOFF" || $0 == "ERROR" }
-        guard server?["status"] == "SHUTOFF" else { return }
-        ledger.count { $0.stopped += 1 }
-        expectGuest(of: id, at: server?["OS-EXT-SRV-ATTR:host"]?.string, isRunning: false)
+        let server = try await follow(id, "SHUTOFF, ERROR or ACTIVE again") {
+            $0 == "SHUTOFF" || $0 == "ERROR" || $0 == "ACTIVE"
+        }
+        switch server?["status"]?.string {
+        case "SHUTOFF": ledger.count { $0.stopped += 1 }
+        // The host could not do it, a full disk for instance: then the server's actions say so.
+        case "ACTIVE":
+            ledger.count { $0.unstopped += 1 }
+            guard try await hasFailed("stop", id) else { return ledger.report("a stop of \(id) came to nothing") }
+        default: return
+        }
+        let isRunning = server?["status"] == "ACTIVE"
+        expectGuest(of: id, at: server?["OS-EXT-SRV-ATTR:host"]?.string, isRunning: isRunning)
+    }
+
+    /// What the server's actions say of the last one of that name.
+    private func hasFailed(_ action: String, _ id: String) async throws -> Bool {
+        let (answer, _) = try await ask(.get, "/servers/\(id)/os-instance-actions")
+        let actions = try answer.json().list("instanceActions")
+        return actions.first { $0["action"]?.string == action }?["message"]?.string != nil
     }
 
     func delete(_ id: String) async throws {

@@ -171,7 +171,8 @@ struct FaultRun: Sendable {
               accepted: \(counts.creates) creates, \(counts.stops) stops, \(counts.deletes) deletes; \
             \(counts.lists) lists (\(counts.partial) partial), \(counts.shows) shows; \(images.summary); \
             \(counts.unanswered) requests refused or unanswered
-              outcomes: \(counts.active) ACTIVE, \(counts.stopped) SHUTOFF, \(counts.errors) ERROR, \(counts.gone) seen gone
+              outcomes: \(counts.active) ACTIVE, \(counts.stopped) SHUTOFF, \(counts.unstopped) stops failed, \
+            \(counts.errors) ERROR, \(counts.gone) seen gone
               recovery: median \(seconds(sorted.isEmpty ? nil : sorted[sorted.count / 2].0)), longest \
             \(sorted.suffix(3).reversed().map { "\(seconds($0.0)) (\($0.1))" }.joined(separator: ", "))
               \(seconds(faulted)) of faults, at rest \(seconds(settled)) later; \(wrongs.count) wrong
