@@ -182,20 +182,21 @@ extension Reactor.State {
 
     fileprivate mutating func dueTimers(_ now: MonotonicTime) -> ([@Sendable () -> Void], Int32?) {
         if stopped { return ([], nil) }
-        var due: [@Sendable () -> Void] = []
+        var due: [(deadline: MonotonicTime, action: @Sendable () -> Void)] = []
         if wakesAt <= now {
             wakesAt = .distantFuture
             for (token, timer) in timers {
                 if timer.deadline <= now {
-                    due.append(timer.action)
+                    due.append((timer.deadline, timer.action))
                     timers[token] = nil
                 } else {
                     wakesAt = min(wakesAt, timer.deadline)
                 }
             }
+            due.sort { $0.deadline < $1.deadline }
         }
-        if wakesAt == .distantFuture { return (due, -1) }
-        return (due, wakesAt.milliseconds(since: now, limit: Reactor.longestWaitMilliseconds))
+        if wakesAt == .distantFuture { return (due.map(\.action), -1) }
+        return (due.map(\.action), wakesAt.milliseconds(since: now, limit: Reactor.longestWaitMilliseconds))
     }
 }
 

@@ -93,7 +93,8 @@ struct DevLayoutTests {
 
     @Test("a port that is taken is passed over, and none is given twice")
     func ports() throws {
-        let first = DevPorts(first: 15_670)
+        // Far from those that other layouts look at meanwhile.
+        let first = DevPorts(first: 15_900)
         var one = first
         let taken = try one.take()
         let next = try one.take()
@@ -139,11 +140,11 @@ struct DevProcessTests {
     func restart() async throws {
         try await withChild("echo $$ > $FOLDER/pid; exec sleep 60") { process, folder, lines in
             #expect(
-                try await poll(every: .milliseconds(10), for: .seconds(20)) { try Self.number("\(folder)/pid") != nil })
+                try await poll(every: .milliseconds(10), for: .seconds(90)) { try Self.number("\(folder)/pid") != nil })
             let first = try #require(process.pid)
             kill(first, SIGKILL)
             #expect(
-                try await poll(every: .milliseconds(10), for: .seconds(20)) {
+                try await poll(every: .milliseconds(10), for: .seconds(90)) {
                     guard let pid = process.pid else { return false }
                     return try pid != first && Self.number("\(folder)/pid") == pid
                 })
@@ -157,7 +158,7 @@ struct DevProcessTests {
             "(trap '' TERM; echo started > $FOLDER/ready; while :; do sleep 1; done) & echo $! > $FOLDER/sub; wait"
         let pids: [pid_t] = try await withChild(script) { process, folder, _ in
             #expect(
-                try await poll(every: .milliseconds(10), for: .seconds(20)) {
+                try await poll(every: .milliseconds(10), for: .seconds(90)) {
                     try FileManager.default.fileExists(atPath: "\(folder)/ready")
                         && Self.number("\(folder)/sub") != nil
                 })
@@ -166,7 +167,7 @@ struct DevProcessTests {
         for pid in pids {
             // A dead one may wait a moment for whoever inherits it to look after it.
             #expect(
-                try await poll(every: .milliseconds(20), for: .seconds(10)) {
+                try await poll(every: .milliseconds(20), for: .seconds(90)) {
                     guard kill(pid, 0) == 0 else { return true }
                     let status = FileManager.default.contents(atPath: "/proc/\(pid)/stat").map {
                         String(decoding: $0, as: UTF8.self)

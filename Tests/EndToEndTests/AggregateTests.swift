@@ -124,10 +124,10 @@ extension EndToEndTests {
             let one = try await tenant.session.compute("2.71").expect(200, from: .get, "/servers/\(running[0])")
             #expect(one["server"]?["server_groups"] == [.string(group)])
             try await tenant.delete(ids)
+            try await Remains.waitUntilNone(of: ids)
             let after = try await compute.get("/os-server-groups/\(group)")
             #expect(try after.list("server_group.members").isEmpty)
             try await compute.expect(204, from: .delete, "/os-server-groups/\(group)")
-            try await Remains.waitUntilNone(of: ids)
         }
 
         /// Host by server.

@@ -83,8 +83,11 @@ extension EndToEndTests {
             #expect(found.actions.contains { $0.action == "create" })
             #expect(try await client.server(found.name).id == id)
             try await tenant.delete([id])
-            let gone = try await client.server(id)
-            #expect(gone.status == "DELETED" && gone.deletedAt != nil)
+            // It is gone by its cell's word before the root's directory says so.
+            try await until("it is known to be gone") {
+                let gone = try await client.server(id)
+                return gone.status == "DELETED" && gone.deletedAt != nil
+            }
         }
     }
 }

@@ -33,8 +33,8 @@ extension EndToEndTests {
             let pids = try await pids(of: victims)
             let accepted = try await alongside(
                 {
-                    try await kill(pids, when: "some are ACTIVE and more are not", of: tenant) {
-                        $0.active >= 1 && $0.active + 4 <= $0.rows && $0.rows >= 6
+                    try await kill(pids, when: "some are ACTIVE and others are not", of: tenant) {
+                        $0.active >= 1 && $0.active < $0.rows
                     }
                 },
                 {
@@ -68,8 +68,8 @@ extension EndToEndTests {
             let pids = try await pids(of: victims)
             _ = try await alongside(
                 {
-                    try await kill(pids, when: "some are on their way and none or some are gone", of: tenant) {
-                        $0.rows >= 4 && ($0.gone >= 1 || $0.deleting >= 3)
+                    try await kill(pids, when: "some are on their way or gone and others are not", of: tenant) {
+                        $0.rows >= 1 && ($0.gone >= 1 || $0.deleting >= 1)
                     }
                 },
                 {
@@ -119,7 +119,11 @@ extension EndToEndTests {
         private func pids(of victims: [String]) async throws -> [Int32] {
             let ready = try await SharedCloud.ready()
             var pids: [Int32] = []
-            for victim in victims { pids.append(try #require(try ready.pid(of: victim), "\(victim)")) }
+            for victim in victims {
+                // One that was killed before may only now be started again.
+                try await until("\(victim) runs", within: Self.limit) { try ready.pid(of: victim) != nil }
+                pids.append(try #require(try ready.pid(of: victim), "\(victim)"))
+            }
             return pids
         }
 

@@ -167,7 +167,7 @@ struct ServerFaultTests {
         private let process = Process()
 
         init(_ first: DevReady.Process, _ ready: DevReady) throws {
-            var ports = DevPorts(first: 29_000 + Int(getpid()) % 1000)
+            var ports = DevPorts(first: 31_000 + Int(getpid()) % 900)
             let port = try ports.take()
             var document = try JSONParser.parse(try SharedCloud.text(try #require(first.configuration))).object ?? [:]
             document["identity"] = .string(name)

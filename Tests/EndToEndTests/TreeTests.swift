@@ -131,7 +131,7 @@ struct TreeTests {
             let begin = ContinuousClock.now
             try await cloud.wait(for: [east], "UNKNOWN")
             print("\(name) killed: partial records after \(ContinuousClock.now - begin)")
-            #expect(try await cloud.servers()[west]?["status"] == "ACTIVE")
+            try await cloud.wait(for: [west], "ACTIVE")
             let shown = try await cloud.compute.expect(200, from: .get, "/servers/\(east)")
             #expect(shown["server"]?["status"] == "UNKNOWN")
             try await cloud.compute.expect(503, from: .post, "/servers/\(east)/action", ["os-stop": .null])

@@ -235,10 +235,9 @@ import Testing
 
 /// Uploads over real connections, which break.
 @Suite(.timeLimit(.minutes(2))) struct BrokenUploadTests {
-    /// Sends `request` on a connection of its own and breaks it off.
-    private func breakOff(port: Int, _ request: [UInt8]) throws {
+    /// Sends `request` on a connection of its own, which stays open.
+    private func begin(port: Int, _ request: [UInt8]) throws -> Int32 {
         let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        defer { close(descriptor) }
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
         address.sin_port = in_port_t(port).bigEndian
@@ -255,6 +254,7 @@ import Testing
             try #require(count > 0)
             sent += count
         }
+        return descriptor
     }
 
     @Test(arguments: ["Content-Length: 3000000", "Transfer-Encoding: chunked"])
@@ -277,17 +277,16 @@ import Testing
             var request = Array(head.utf8)
             if framing.hasPrefix("Transfer") { request += Array("200000\r\n".utf8) }
             request += ImageBench.disk(1_500_000)
-            try breakOff(port: port, request)
-            var isSeen = false
-            for _ in 0..<2000 {
-                let status = try await bench.show(image.id)["status"]
-                isSeen = isSeen || status == "saving" || bench.files.isEmpty == false
-                if status == "queued", isSeen, bench.files.isEmpty { break }
-                try await Task.sleep(for: .milliseconds(5))
+            let descriptor = try begin(port: port, request)
+            do {
+                defer { close(descriptor) }
+                try await eventually("the upload began") {
+                    try await bench.show(image.id)["status"] == "saving" && !bench.files.isEmpty
+                }
             }
-            #expect(isSeen, "the upload began")
-            #expect(try await bench.show(image.id)["status"] == "queued")
-            #expect(bench.files.isEmpty)
+            try await eventually("it is given up") {
+                try await bench.show(image.id)["status"] == "queued" && bench.files.isEmpty
+            }
             #expect(try await bench.upload(image.id, [1, 2, 3]).status == 204)
             await group.triggerGracefulShutdown()
             try await tasks.waitForAll()

@@ -108,6 +108,8 @@ final class CellTree: Sendable {
                 guard let beat = parent.heartbeats.last else { return false }
                 return beat.hostsUp == 2 && (beat.cellsDown ?? 0) == 0
             }
+            // A heartbeat counts hosts; the directory has them once their events are applied.
+            try await answered("its hosts are known") { try await call(HostsRequest()).hosts.count == 2 }
             try await body(self)
         }
     }

@@ -72,7 +72,7 @@ import Testing
             recorder.note(Self.standing(1, .up))
             recorder.note(Self.standing(2, .down))
             store.gate.signal()
-            try await eventually("tried again") { store.writes.withLock { $0.count } == 2 }
+            try await eventually("tried again") { store.writes.withLock { $0.count } >= 2 }
             #expect(ups.withLock { $0 } == 0)
             store.isRefusing.withLock { $0 = false }
             try await eventually("written") { ups.withLock { $0 } == 1 }

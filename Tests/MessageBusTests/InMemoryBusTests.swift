@@ -106,7 +106,9 @@ import Testing
             for _ in 0..<BusLimits.publishesInFlight + 50 {
                 group.addTask {
                     do {
-                        try await bus.publish("m", to: "", "q")
+                        try await bus.publish(
+                            BusMessages.envelope("m"), to: BusAddress(exchange: "", routingKey: "q"), mandatory: true,
+                            timeout: .seconds(600))
                     } catch BusError.tooManyInFlight {
                         refused.add("m")
                     } catch BusError.cancelled {

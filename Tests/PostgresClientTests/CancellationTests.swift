@@ -54,7 +54,7 @@ struct CancellationTests {
     @Test func `a statement that takes too long is stopped by the server`() async throws {
         try await withPool({
             $0.maximumConnections = 1
-            $0.statementTimeout = .milliseconds(100)
+            $0.statementTimeout = .seconds(2)
         }) { pool async throws in
             let backend = try await pool.backendID()
             await #expect(throws: PostgresError.timedOut) { try await pool.query("select pg_sleep(60)") }
@@ -74,8 +74,8 @@ struct CancellationTests {
     @Test func `a session that is frozen is given up on`() async throws {
         try await withPool({
             $0.maximumConnections = 1
-            $0.statementTimeout = .milliseconds(100)
-            $0.serverGrace = .milliseconds(100)
+            $0.statementTimeout = .seconds(2)
+            $0.serverGrace = .seconds(1)
         }) { pool async throws in
             let backend = try await pool.backendID()
             #expect(kill(backend, SIGSTOP) == 0)
@@ -90,15 +90,21 @@ struct CancellationTests {
             $0.maximumConnections = 1
             $0.serverGrace = .milliseconds(100)
         }) { pool async throws in
+            let observer = PostgresPool(pool.configuration)
             let backend = try await pool.backendID()
-            #expect(kill(backend, SIGSTOP) == 0)
             defer { kill(backend, SIGCONT) }
-            await withTaskGroup(of: Void.self) { group in
-                group.addTask { await #expect(throws: PostgresError.cancelled) { try await pool.query("select 1") } }
-                #expect(await eventually { pool.lending.lentCount == 1 })
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask {
+                    await #expect(throws: PostgresError.cancelled) { try await pool.query("select pg_sleep(602)") }
+                }
+                let isRunning = try await eventually { try await observer.isRunning("pg_sleep(602)") }
+                #expect(isRunning)
+                #expect(kill(backend, SIGSTOP) == 0)
                 group.cancelAll()
+                try await group.waitForAll()
             }
             #expect(try await pool.backendID() != backend)
+            await observer.close()
         }
     }
 }

@@ -15,27 +15,39 @@ struct DatabaseClockTests {
         clock.now().timeIntervalSince(SystemWallClock().now())
     }
 
+    /// A reading that took too long is none.
+    private func moved(_ clock: DatabaseClock) async throws -> TimeInterval {
+        var moved: TimeInterval?
+        #expect(
+            try await eventually {
+                moved = try await clock.read()
+                return moved != nil
+            })
+        return try #require(moved)
+    }
+
     @Test func `it has the database's time, whatever the machine's clock says`() async throws {
         try await withPool { pool async throws in
             let clock = DatabaseClock(pool, from: WrongClock())
             #expect(abs(error(of: clock) - 3600) < 5, "until it was read")
-            let moved = try #require(try await clock.read())
-            #expect(abs(moved + 3600) < 5)
+            #expect(abs(try await moved(clock) + 3600) < 5)
             #expect(abs(error(of: clock)) < 1)
-            #expect(abs(try #require(try await clock.read())) < 1, "the second reading changes little")
+            #expect(abs(try await moved(clock)) < 1, "the second reading changes little")
         }
     }
 
     @Test func `an answer that took long moves nothing`() async throws {
         try await withPool({ $0.maximumConnections = 1 }) { pool async throws in
             let clock = DatabaseClock(pool, from: WrongClock())
-            try await withThrowingTaskGroup(of: Void.self) { group in
-                group.addTask { _ = try await pool.query("select pg_sleep(0.5)") }
-                while pool.lending.lentCount == 0 { await Task.yield() }
+            let reading = try await pool.transaction { transaction in
+                _ = try await transaction.query("select 1")
                 // It waits for the only connection.
-                #expect(try await clock.read() == nil)
-                try await group.waitForAll()
+                let reading = Task { try await clock.read() }
+                #expect(await eventually { pool.lending.waiterCount == 1 })
+                try await Task.sleep(for: DatabaseClock.precision * 2)
+                return reading
             }
+            #expect(try await reading.value == nil)
             #expect(abs(error(of: clock) - 3600) < 5)
         }
     }

@@ -107,8 +107,8 @@ struct MigratorTests {
     }
 
     @Test func `a migration may take longer than the statement time-out`() async throws {
-        try await withPool({ $0.statementTimeout = .milliseconds(100) }) { pool async throws in
-            let slow = Migration(number: 1, name: "slow", statements: ["select pg_sleep(0.3)"])
+        try await withPool({ $0.statementTimeout = .seconds(1) }) { pool async throws in
+            let slow = Migration(number: 1, name: "slow", statements: ["select pg_sleep(1.5)"])
             #expect(try await Migrator(pool).migrate([slow], schemaName: Self.schema) == [1])
         }
     }

@@ -27,6 +27,16 @@ struct NotificationTests {
             var iterator = pool.listen(channel: "news").makeAsyncIterator()
             #expect(await iterator.next() == .listening)
             for round in 0..<3 {
+                // The one that was ended before may still be there for a moment.
+                let isAlone = try await eventually {
+                    try await pool.query(
+                        """
+                        select 1 from pg_stat_activity \
+                        where datname = current_database() and query like 'listen%'
+                        """
+                    ).count == 1
+                }
+                #expect(isAlone)
                 let ended = try await pool.query(
                     """
                     select pg_terminate_backend(pid) from pg_stat_activity \

@@ -80,6 +80,8 @@ struct PoolTests {
             $0.maximumConnections = 1
             $0.waitLimit = .milliseconds(50)
         }) { pool async throws in
+            // Opening the connection may take longer than the limit.
+            #expect(await eventually { (try? await pool.query("select 1")) != nil })
             try await pool.transaction { transaction in
                 _ = try await transaction.query("select 1")
                 await #expect(throws: PostgresError.poolExhausted) { try await pool.query("select 1") }
@@ -170,7 +172,8 @@ struct PoolTests {
 
     @Test func `a closed pool refuses and ends what is under way`() async throws {
         try await withPool { pool async throws in
-            await withTaskGroup(of: PostgresError?.self) { group in
+            let observer = PostgresPool(pool.configuration)
+            try await withThrowingTaskGroup(of: PostgresError?.self) { group in
                 group.addTask {
                     do throws(PostgresError) {
                         _ = try await pool.query("select pg_sleep(60)")
@@ -179,24 +182,47 @@ struct PoolTests {
                         return error
                     }
                 }
-                #expect(await eventually { pool.lending.connectionCount == 1 })
+                let isRunning = try await eventually { try await observer.isRunning("pg_sleep(60)") }
+                #expect(isRunning)
                 await pool.close(grace: .milliseconds(50))
-                #expect(await group.next() == .closed)
+                #expect(try await group.next() == .closed)
             }
+            await observer.close()
             await #expect(throws: PostgresError.closed) { try await pool.query("select 1") }
             await pool.close()
         }
     }
 
     @Test func `closing waits for what is lent`() async throws {
-        try await withPool { pool async throws in
+        try await withPool({
+            $0.maximumConnections = 1
+            $0.maximumWaiters = 0
+        }) { pool async throws in
+            let isLent = Shared(false)
             let result = try await withThrowingTaskGroup(of: Int?.self) { group in
-                group.addTask { try await pool.query("select 7 from pg_sleep(0.1)").scalar(as: Int.self) }
-                #expect(await eventually { pool.lending.lentCount == 1 })
-                await pool.close()
+                group.addTask {
+                    try await pool.transaction { transaction in
+                        _ = try await transaction.query("select 1")
+                        isLent.withLock { $0 = true }
+                        // Others are told that it is exhausted until the closing begins.
+                        #expect(await eventually { await Self.refusal(of: pool) == .closed })
+                        return try await transaction.query("select 7").scalar(as: Int.self)
+                    }
+                }
+                #expect(await eventually { isLent.withLock { $0 } })
+                await pool.close(grace: .seconds(60))
                 return try await group.next()
             }
             #expect(result == 7)
+        }
+    }
+
+    private static func refusal(of pool: PostgresPool) async -> PostgresError? {
+        do throws(PostgresError) {
+            _ = try await pool.query("select 1")
+            return nil
+        } catch {
+            return error
         }
     }
 

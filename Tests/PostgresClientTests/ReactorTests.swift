@@ -1,3 +1,4 @@
+import Dispatch
 import Synchronization
 import TestSupport
 import Testing
@@ -5,13 +6,27 @@ import Testing
 @testable import PostgresClient
 
 struct ReactorTests {
+    /// Keeps the reactor's thread until the answer is signalled, so that whatever is set meanwhile is set together.
+    private func hold(_ reactor: Reactor) async -> DispatchSemaphore {
+        let gate = DispatchSemaphore(value: 0)
+        let isHeld = Mutex(false)
+        _ = reactor.schedule(.now()) {
+            isHeld.withLock { $0 = true }
+            gate.wait()
+        }
+        #expect(await eventually { isHeld.withLock { $0 } })
+        return gate
+    }
+
     @Test func `timers go off in the order of their deadlines`() async {
         let reactor = Reactor()
         let order = Mutex<[Int]>([])
+        let gate = await hold(reactor)
         let now = MonotonicTime.now()
         for number in [3, 1, 2] {
             _ = reactor.schedule(now.advanced(by: .milliseconds(20 * number))) { order.withLock { $0.append(number) } }
         }
+        gate.signal()
         #expect(await eventually { order.withLock { $0.count } == 3 })
         #expect(order.withLock { $0 } == [1, 2, 3])
         reactor.stop()
@@ -20,10 +35,12 @@ struct ReactorTests {
     @Test func `a cancelled timer does not go off`() async {
         let reactor = Reactor()
         let fired = Mutex<[String]>([])
+        let gate = await hold(reactor)
         let now = MonotonicTime.now()
         let first = reactor.schedule(now.advanced(by: .milliseconds(10))) { fired.withLock { $0.append("first") } }
         if let first { reactor.cancelTimer(first) }
         _ = reactor.schedule(now.advanced(by: .milliseconds(20))) { fired.withLock { $0.append("second") } }
+        gate.signal()
         #expect(await eventually { fired.withLock { !$0.isEmpty } })
         #expect(fired.withLock { $0 } == ["second"])
         reactor.stop()

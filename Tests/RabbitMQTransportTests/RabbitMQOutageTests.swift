@@ -44,8 +44,9 @@ struct RabbitMQOutageTests {
         let broker = try await Self.broker.get()
         let vhost = try await broker.createVHost()
         let (notices, senderNotices) = (Notices(), Notices())
-        let receiver = try connect(vhost, notices)
-        let sender = try connect(vhost, senderNotices)
+        // The end of a process is noticed at once; a broker that is only slow must not count as lost.
+        let receiver = try connect(vhost, notices, heartbeat: .seconds(20))
+        let sender = try connect(vhost, senderNotices, heartbeat: .seconds(20))
         try await receiver.declare(BusMessages.topology(.topic, patterns: ["a"]))
         try await receiver.declare(
             BusTopology(queues: [.init("calls"), .init("unserved"), .init("mine", life: .exclusive)]))
@@ -54,7 +55,7 @@ struct RabbitMQOutageTests {
             try await alongside({ try await receiver.serve(queue: "calls", concurrency: 8) { $0 } }) {
                 try await sendThroughARestart(of: vhost, signal, sender, received)
                 let answer = try await sender.call(
-                    BusMessages.envelope("after"), queue: "calls", timeout: .seconds(30))
+                    BusMessages.envelope("after"), queue: "calls", timeout: .seconds(90))
                 #expect(answer.kind == "after")
                 try await eventually("the exclusive queue is back") {
                     do {
@@ -81,7 +82,7 @@ struct RabbitMQOutageTests {
             group.addTask {
                 for number in 0..<total {
                     try await sender.publish(
-                        BusMessages.envelope("\(number)"), to: address, mandatory: true, timeout: .seconds(120))
+                        BusMessages.envelope("\(number)"), to: address, mandatory: true, timeout: .seconds(240))
                     if number > 100 { try await Task.sleep(for: .milliseconds(1)) }
                 }
             }
@@ -94,7 +95,9 @@ struct RabbitMQOutageTests {
             try await eventually("messages flow") { received.count > 100 }
             try await broker.stop(with: signal)
             try await eventually("the loss is noticed") { !sender.isConnected }
-            let late = try connect(vhost, Notices())
+            var patient = vhost.configuration()
+            patient.declareTimeout = .seconds(240)
+            let late = try RabbitMQConnection(patient)
             group.addTask { try await late.declare(BusTopology(queues: [.init("late")])) }
             try await broker.restart()
             try await group.waitForAll()
@@ -183,7 +186,7 @@ struct RabbitMQOutageTests {
         }
         #expect(duration < .seconds(30))
         do {
-            try await eventually("the connection is given up", within: .seconds(20)) { notices.losses == 1 }
+            try await eventually("the connection is given up", within: .seconds(60)) { notices.losses >= 1 }
         } catch {
             Issue.record(error)
         }

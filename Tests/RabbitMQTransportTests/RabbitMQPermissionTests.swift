@@ -173,11 +173,14 @@ struct RabbitMQPermissionTests {
     @Test func aCellsUserIsRefusedByAnotherCellsVirtualHost() async throws {
         let broker = try await PrivateRabbitMQ.shared()
         let (north, south) = (try await broker.createVHost(), try await broker.createVHost())
-        let bus = try RabbitMQConnection(south.configuration(user: north.user, password: north.password))
+        let notices = Notices()
+        let bus = try RabbitMQConnection(
+            south.configuration(user: north.user, password: north.password), onNotice: notices.add)
+        try await eventually("it is refused") { !notices.texts.isEmpty }
         await expectBusError("publish", { $0.refusalCode == 530 }) {
             try await bus.publish(
                 BusMessages.envelope("m"), to: BusAddress(exchange: "", routingKey: "q"), mandatory: true,
-                timeout: .seconds(5))
+                timeout: .seconds(1))
         }
         await bus.close()
     }

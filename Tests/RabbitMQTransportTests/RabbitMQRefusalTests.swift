@@ -14,12 +14,12 @@ struct RabbitMQRefusalTests {
         let secret = "not-the-password-4711"
         let notices = Notices()
         let bus = try RabbitMQConnection(vhost.configuration(password: Secret(secret)), onNotice: notices.add)
+        try await eventually("it is refused") { !notices.texts.isEmpty }
         await expectBusError("publish", { $0.refusalCode == 403 && !"\($0)".contains(secret) }) {
             try await bus.publish(
-                BusMessages.envelope("m"), to: address, mandatory: true, timeout: .seconds(5))
+                BusMessages.envelope("m"), to: address, mandatory: true, timeout: .seconds(1))
         }
         #expect(!bus.isConnected)
-        #expect(!notices.texts.isEmpty)
         #expect(notices.texts.allSatisfy { !$0.contains(secret) })
         #expect(!"\(vhost.configuration(password: Secret(secret)))".contains(secret))
         await bus.close()
@@ -29,9 +29,11 @@ struct RabbitMQRefusalTests {
         let vhost = try await PrivateRabbitMQ.shared().createVHost()
         var configuration = vhost.configuration()
         configuration.vhost = "missing"
-        let bus = try RabbitMQConnection(configuration)
+        let notices = Notices()
+        let bus = try RabbitMQConnection(configuration, onNotice: notices.add)
+        try await eventually("it is refused") { !notices.texts.isEmpty }
         await expectBusError("call", { $0.refusalCode == 530 }) {
-            _ = try await bus.call(BusMessages.envelope("m"), queue: "q", timeout: .seconds(5))
+            _ = try await bus.call(BusMessages.envelope("m"), queue: "q", timeout: .seconds(1))
         }
         await bus.close()
     }
@@ -62,7 +64,9 @@ struct RabbitMQRefusalTests {
                 group.addTask {
                     do {
                         let exchange = number % 250 == 0 ? "missing" : ""
-                        try await bus.publish("m", to: exchange, "q")
+                        try await bus.publish(
+                            BusMessages.envelope("m"), to: BusAddress(exchange: exchange, routingKey: "q"),
+                            mandatory: true, timeout: .seconds(90))
                         outcomes.add("sent")
                     } catch {
                         outcomes.add("\((error as? BusError)?.refusalCode ?? 0)")

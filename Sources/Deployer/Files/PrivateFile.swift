@@ -8,7 +8,7 @@ package enum PrivateFile {
         let temporary = path + ".new"
         do {
             let file = try FileDescriptor.open(
-                FilePath(temporary), .writeOnly, options: [.create, .truncate], permissions: mode)
+                FilePath(temporary), .writeOnly, options: [.create, .truncate, .closeOnExec], permissions: mode)
             try file.closeAfter {
                 try file.setMode(mode)
                 try data.withUnsafeBytes { _ = try file.writeAll($0) }
