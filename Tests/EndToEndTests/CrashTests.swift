@@ -31,9 +31,10 @@ extension EndToEndTests {
         /// - Returns: the servers that are ACTIVE in the end: at least all that were accepted.
         private func boot(_ tenant: Tenant, killing victims: [String]) async throws -> [String] {
             let pids = try await pids(of: victims)
+            let agents = try await frozenAgents()
             let accepted = try await alongside(
                 {
-                    try await kill(pids, when: "some are ACTIVE and others are not", of: tenant) {
+                    try await kill(pids, thawing: agents, when: "some are ACTIVE and others are not", of: tenant) {
                         $0.active >= 1 && $0.active < $0.rows
                     }
                 },
@@ -66,9 +67,10 @@ extension EndToEndTests {
 
         private func delete(_ ids: [String], of tenant: Tenant, killing victims: [String]) async throws {
             let pids = try await pids(of: victims)
+            let agents = try await frozenAgents()
             _ = try await alongside(
                 {
-                    try await kill(pids, when: "some are on their way or gone and others are not", of: tenant) {
+                    try await kill(pids, thawing: agents, when: "some are on their way, not all gone", of: tenant) {
                         $0.rows >= 1 && ($0.gone >= 1 || $0.deleting >= 1)
                     }
                 },
@@ -127,10 +129,20 @@ extension EndToEndTests {
             return pids
         }
 
+        /// All agents but one, which stand still until they are thawed: so the middle lasts until it is seen.
+        private func frozenAgents() async throws -> [Int32] {
+            let agents = try await pids(of: ["compute-north-1", "compute-north-2", "compute-south-1"])
+            for agent in agents { #expect(Glibc.kill(agent, SIGSTOP) == 0) }
+            return agents
+        }
+
         /// Kills every victim as soon as the directory shows what `isMiddle` asks for.
         private func kill(
-            _ pids: [Int32], when what: String, of tenant: Tenant, _ isMiddle: (Progress) -> Bool
+            _ pids: [Int32], thawing agents: [Int32], when what: String, of tenant: Tenant,
+            _ isMiddle: (Progress) -> Bool
         ) async throws {
+            // One that was killed is gone.
+            defer { for agent in agents { _ = Glibc.kill(agent, SIGCONT) } }
             let ready = try await SharedCloud.ready()
             let pool = try await SharedCloud.database(of: try ready.root)
             let end = ContinuousClock.now + Self.limit
