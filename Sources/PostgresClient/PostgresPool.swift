@@ -17,9 +17,10 @@ package final class PostgresPool: Sendable {
     let reactor: Reactor
     let lending: Lending
 
-    package init(_ configuration: PostgresConfiguration) {
+    /// - Parameter thread: waits for the pool's sockets; one of its own unless it is shared with other pools.
+    package init(_ configuration: PostgresConfiguration, thread: PostgresThread = PostgresThread()) {
         self.configuration = configuration
-        reactor = Reactor()
+        reactor = Reactor(thread)
         lending = Lending(configuration, reactor)
     }
 

@@ -58,10 +58,11 @@ struct ReactorTests {
     }
 
     @Test(.timeLimit(.minutes(1))) func `a sleep ends when the reactor stops`() async {
-        let reactor = Reactor()
+        let thread = PostgresThread()
+        let reactor = Reactor(thread)
         await withTaskGroup { group in
             group.addTask { await reactor.sleep(.seconds(3600)) }
-            #expect(await eventually { reactor.timerCount == 1 })
+            #expect(await eventually { thread.timerCount == 1 })
             reactor.stop()
             await group.waitForAll()
         }
@@ -74,6 +75,37 @@ struct ReactorTests {
             group.cancelAll()
         }
         reactor.stop()
+    }
+
+    @Test func `pools that share a thread keep their timers when one of them leaves, and the last one ends it`() async {
+        let thread = PostgresThread()
+        let (first, second) = (Reactor(thread), Reactor(thread))
+        let fired = Mutex<[String]>([])
+        let gate = await hold(first)
+        let soon = MonotonicTime.now().advanced(by: .milliseconds(10))
+        _ = first.schedule(soon) { fired.withLock { $0.append("first") } }
+        _ = second.schedule(soon) { fired.withLock { $0.append("second") } }
+        first.stop()
+        gate.signal()
+        #expect(await eventually { fired.withLock { !$0.isEmpty } })
+        #expect(fired.withLock { $0 } == ["second"])
+        #expect(first.schedule(.now()) {} == nil)
+        second.stop()
+        #expect(await eventually { !thread.isRunning })
+    }
+
+    @Test func `a thread whose pools have all left runs again for the next`() async {
+        let thread = PostgresThread()
+        let first = Reactor(thread)
+        let gate = await hold(first)
+        first.stop()
+        gate.signal()
+        #expect(await eventually { !thread.isRunning })
+        let fired = Mutex(false)
+        let second = Reactor(thread)
+        _ = second.schedule(.now()) { fired.withLock { $0 = true } }
+        #expect(await eventually { fired.withLock { $0 } })
+        second.stop()
     }
 
     @Test func `deadlines beyond the clock's range are never`() {
