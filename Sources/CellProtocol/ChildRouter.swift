@@ -24,28 +24,7 @@ package final class ChildRouter: CellRouter {
     /// The longest that a call is waited for, whatever its deadline says (seconds).
     static let longestWait: TimeInterval = 3600
 
-    private struct Child {
-        var mapping: CellMapping
-        var breaker = CircuitBreaker()
-        let bus: any MessageBus
-        let bulkhead: Bulkhead
-        /// Rings when the child is known to be down: nobody waits for it any longer.
-        let alarm = Alarm()
-        /// Of cells below it that were called.
-        var deepBulkheads: [CellPath: Bulkhead] = [:]
-
-        var isReachable: Bool { mapping.health != .down && breaker.letsThrough }
-
-        var status: CellStatus {
-            let isCutOff = mapping.health != .down && !breaker.letsThrough
-            return CellStatus(
-                cell: mapping.path, health: isCutOff ? .down : mapping.health,
-                reason: isCutOff ? "it does not answer this process" : mapping.reason, since: mapping.since,
-                heartbeat: mapping.heartbeat, isLeaf: mapping.heartbeat?.isLeaf ?? true)
-        }
-    }
-
-    private let children = Mutex<[CellPath: Child]>([:])
+    private let children = Mutex<[CellPath: RoutedChild]>([:])
     private let connect: @Sendable (CellMapping) -> any MessageBus
     private let renew: @Sendable (CellMapping) -> Void
     private let sender: String
@@ -75,48 +54,34 @@ package final class ChildRouter: CellRouter {
     /// Takes the mappings as they are now: opens what is new, closes what is gone or moved, and ends the waiting for
     /// children that went down.
     package func update(_ mappings: [CellMapping]) async {
-        let (stale, alarms): ([any MessageBus], [Alarm]) = children.withLock { children in
-            var kept: Set<CellPath> = []
-            var alarms: [Alarm] = []
-            var next: [CellPath: Child] = [:]
+        let (stale, kept) = children.withLock { children in
+            var kept: [(child: RoutedChild, mapping: CellMapping)] = []
+            var next: [CellPath: RoutedChild] = [:]
             for mapping in mappings {
-                if var known = children[mapping.path], known.mapping.bus.isSamePlace(as: mapping.bus) {
-                    if known.mapping.bus != mapping.bus { renew(mapping) }
-                    if mapping.health == .down, known.mapping.health != .down { alarms.append(known.alarm) }
-                    known.mapping = mapping
+                if let known = children[mapping.path], known.isSamePlace(as: mapping) {
+                    kept.append((known, mapping))
                     next[mapping.path] = known
-                    kept.insert(mapping.path)
                 } else {
-                    next[mapping.path] = Child(
-                        mapping: mapping, bus: connect(mapping),
-                        bulkhead: Bulkhead(
-                            name: "calls to \(mapping.path)", limit: Self.callLimit, waiting: Self.callLimit))
+                    next[mapping.path] = RoutedChild(mapping, bus: connect(mapping))
                 }
             }
             defer { children = next }
-            return (children.filter { !kept.contains($0.key) }.map(\.value.bus), alarms)
+            return (children.values.filter { next[$0.path] !== $0 }, kept)
         }
-        for alarm in alarms { alarm.ring() }
-        for bus in stale { await bus.close() }
+        for (child, mapping) in kept where child.take(mapping) { renew(mapping) }
+        for child in stale { await child.bus.close() }
     }
 
     /// What this process's own parent loop has just found out about a child, before the mappings say so.
-    package func note(_ health: CellStatus.Health, of path: CellPath) {
-        let alarm: Alarm? = children.withLock { children in
-            guard let known = children[path], known.mapping.health != health else { return nil }
-            children[path]?.mapping.health = health
-            return health == .down ? known.alarm : nil
-        }
-        alarm?.ring()
-    }
+    package func note(_ standing: CellStanding) { children.withLock { $0[standing.path] }?.take(standing) }
 
     /// The connection to a child, for its events.
     package func bus(of path: CellPath) -> (any MessageBus)? { children.withLock { $0[path]?.bus } }
 
-    package func mappings() -> [CellMapping] { children.withLock { $0.values.map(\.mapping) } }
+    package func mappings() -> [CellMapping] { children.withLock { Array($0.values) }.map(\.mapping) }
 
     package func cells() async -> [CellStatus] {
-        let own = children.withLock { $0.values.map(\.status) }
+        let own = children.withLock { Array($0.values) }.map(\.status)
         let down = own.filter { $0.health == .down }.map(\.cell)
         let deep = await below().map { status in
             guard status.health != .down, let cut = down.first(where: { $0.holds(status.cell) }) else { return status }
@@ -136,7 +101,7 @@ package final class ChildRouter: CellRouter {
                 messageID: ids.uuid(), idempotencyKey: context.idempotencyKey, requestID: context.requestID,
                 traceParent: context.traceParent, deadline: context.deadline, sender: sender, caller: context.caller,
                 kind: R.kind, body: try request.body())
-            return try CellCall.decode(try await relay(envelope, to: cell), as: R.self)
+            return try CellCall.decode(try await forward(envelope, to: cell), as: R.self)
         } catch let error as CellError {
             throw error
         } catch let error as CellFailure {
@@ -148,22 +113,25 @@ package final class ChildRouter: CellRouter {
 
     /// Passes a request on as it is, and its answer back, which may be a ``CellFailure``.
     package func relay(_ envelope: Envelope, to cell: CellPath) async throws(CellError) -> Envelope {
-        guard let (child, bulkhead) = children.withLock({ Self.way(to: cell, in: &$0) }) else {
-            throw .unknownCell(cell)
-        }
-        // Counted first: a ring between this look and the wait is not missed.
-        let rings = child.alarm.rings
-        guard children.withLock({ $0[child.mapping.path]?.isReachable }) == true else { throw .unreachable(cell) }
-        let remaining = envelope.deadline?.timeIntervalSince(wallClock.now()) ?? Self.patience
-        guard remaining > 0 else { throw .timedOut(cell) }
         var envelope = envelope
         envelope.messageID = ids.uuid()
         envelope.sender = sender
-        envelope.cell = cell == child.mapping.path ? nil : cell.description
+        return try await forward(envelope, to: cell)
+    }
+
+    private func forward(_ envelope: Envelope, to cell: CellPath) async throws(CellError) -> Envelope {
+        guard let child = child(toward: cell) else { throw .unknownCell(cell) }
+        // Of the alarm first: a ring between this look and the wait is not missed.
+        let ring = child.alarm.next
+        guard child.isReachable else { throw .unreachable(cell) }
+        let remaining = envelope.deadline?.timeIntervalSince(wallClock.now()) ?? Self.patience
+        guard remaining > 0 else { throw .timedOut(cell) }
+        var envelope = envelope
+        envelope.cell = cell == child.path ? nil : cell.description
         let timeout = Duration.milliseconds(Int64(min(remaining, Self.longestWait) * 1000))
         do {
-            return try await bulkhead.run { [envelope] in
-                try await self.call(envelope, child, timeout: timeout, unlessRungAfter: rings)
+            return try await child.bulkhead(to: cell).run { [envelope] in
+                try await self.call(envelope, child, timeout: timeout, unless: ring)
             }
         } catch let error as BusError {
             throw Self.cellError(error, cell)
@@ -177,15 +145,13 @@ package final class ChildRouter: CellRouter {
     /// Tries every child that is cut off and due for it. Call it every few hundred milliseconds.
     package func probe() async {
         let now = wallClock.now()
-        let due = children.withLock { children in
-            children.keys.filter { children[$0]?.breaker.takeProbe(at: now) == true }.compactMap { children[$0] }
-        }
+        let due = children.withLock { Array($0.values) }.filter { $0.takeProbe(at: now) }
         await withTaskGroup(of: Void.self) { group in
             for child in due { group.addTask { await self.probe(child) } }
         }
     }
 
-    private func probe(_ child: Child) async {
+    private func probe(_ child: RoutedChild) async {
         do {
             let envelope = Envelope(
                 messageID: ids.uuid(), requestID: "-",
@@ -194,72 +160,39 @@ package final class ChildRouter: CellRouter {
             // Any answer will do.
             _ = try await child.bus.call(
                 envelope, queue: CellTopology.supervisorQueue, timeout: Self.probeTimeout)
-            record(isAnswer: true, child)
+            child.answered()
         } catch {
-            record(isAnswer: false, child)
+            child.failed(at: wallClock.now())
         }
     }
 
     private func call(
-        _ envelope: Envelope, _ child: Child, timeout: Duration, unlessRungAfter rings: Int
-    ) async throws -> Envelope {
-        do {
-            let answer = try await withThrowingTaskGroup(of: Envelope?.self) { group in
-                group.addTask {
-                    try await child.bus.call(envelope, queue: CellTopology.supervisorQueue, timeout: timeout)
-                }
-                group.addTask {
-                    await child.alarm.wait(after: rings)
-                    return nil
-                }
-                defer { group.cancelAll() }
-                guard let first = try await group.next(), let answer = first else {
-                    try Task.checkCancellation()
-                    throw BusError.timedOut("the cell went down")
-                }
-                return answer
-            }
-            record(isAnswer: true, child)
+        _ envelope: Envelope, _ child: RoutedChild, timeout: Duration, unless ring: NextRing
+    ) async throws(BusError) -> Envelope {
+        do throws(BusError) {
+            let answer = try await child.bus.call(
+                envelope, queue: CellTopology.supervisorQueue, timeout: timeout, unless: ring)
+            child.answered()
             return answer
-        } catch let error as BusError {
+        } catch {
             switch error {
-            case .timedOut, .disconnected, .unroutable, .closed: record(isAnswer: false, child)
+            case .timedOut, .disconnected, .unroutable, .closed: child.failed(at: wallClock.now())
             case .refused, .malformed, .tooManyInFlight, .cancelled: break
             }
             throw error
         }
     }
 
-    private func record(isAnswer: Bool, _ child: Child) {
-        let now = wallClock.now()
-        let opened = children.withLock { children in
-            let path = child.mapping.path
-            // A mapping that has moved meanwhile has a connection, and a breaker, of its own.
-            guard children[path]?.alarm === child.alarm else { return false }
-            if isAnswer {
-                _ = children[path]?.breaker.succeeded()
-                return false
+    /// A cell is reached through the child whose path its own begins with.
+    private func child(toward cell: CellPath) -> RoutedChild? {
+        children.withLock { children in
+            var path: CellPath? = cell
+            while let candidate = path {
+                if let child = children[candidate] { return child }
+                path = candidate.parent
             }
-            return children[path]?.breaker.failed(at: now) ?? false
+            return nil
         }
-        if opened { child.alarm.ring() }
-    }
-
-    /// A cell is reached through the child whose path its own begins with; calls to it are counted apart.
-    private static func way(to cell: CellPath, in children: inout [CellPath: Child]) -> (Child, Bulkhead)? {
-        var path: CellPath? = cell
-        while let candidate = path {
-            if let child = children[candidate] {
-                if candidate == cell { return (child, child.bulkhead) }
-                let bulkhead =
-                    child.deepBulkheads[cell]
-                    ?? Bulkhead(name: "calls to \(cell)", limit: deepCallLimit, waiting: callLimit)
-                children[candidate]?.deepBulkheads[cell] = bulkhead
-                return (child, bulkhead)
-            }
-            path = candidate.parent
-        }
-        return nil
     }
 
     private static func cellError(_ error: BusError, _ cell: CellPath) -> CellError {

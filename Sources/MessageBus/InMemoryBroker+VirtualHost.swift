@@ -78,9 +78,9 @@ extension InMemoryBroker.VirtualHost {
         _ envelope: Envelope, to address: BusAddress, replyTo: InMemoryBroker.Message.ReplyTo? = nil
     ) throws(BusError) -> Bool {
         let names = try targets(of: address)
+        let content = InMemoryBroker.Message.Content(envelope: envelope, address: address, replyTo: replyTo)
         for name in names {
-            let message = InMemoryBroker.Message(
-                sequence: nextNumber(), envelope: envelope, address: address, replyTo: replyTo)
+            let message = InMemoryBroker.Message(sequence: nextNumber(), content: content)
             queues[name]?.messages.append(message)
             dispatch(name)
             dropOldest(of: name)
@@ -157,17 +157,21 @@ extension InMemoryBroker.VirtualHost {
     /// Gives waiting messages to consumers that have a hand free, in turn.
     private mutating func dispatch(_ name: String) {
         guard isReachable else { return }
-        while let queue = queues[name], !queue.messages.isEmpty {
-            guard
-                let place = queue.consumers.firstIndex(where: { number in
-                    consumers[number].map { $0.inHand.count < $0.prefetch } ?? false
-                }),
-                let message = queues[name]?.messages.popFirst(),
-                let number = queues[name]?.consumers.remove(at: place)
-            else { return }
+        while let place = placeOfFreeConsumer(of: name),
+            let message = queues[name]?.messages.popFirst(),
+            let number = queues[name]?.consumers.remove(at: place)
+        {
             queues[name]?.consumers.append(number)
             consumers[number]?.inHand[message.sequence] = message
             consumers[number]?.mailbox.push(InMemoryBroker.Held(consumer: number, message: message))
+        }
+    }
+
+    /// Holds no copy of the queue when it returns: changing a queue of which there are two copies costs a third.
+    private func placeOfFreeConsumer(of name: String) -> Int? {
+        guard queues[name]?.messages.isEmpty == false else { return nil }
+        return queues[name]?.consumers.firstIndex { number in
+            consumers[number].map { $0.inHand.count < $0.prefetch } ?? false
         }
     }
 

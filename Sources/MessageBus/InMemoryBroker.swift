@@ -10,13 +10,18 @@ import Synchronization
 package final class InMemoryBroker: Sendable {
     let clock: any Clock<Duration>
     let wallClock: any WallClock
+    let timekeeper: Timekeeper?
     private let hosts = Mutex<[String: VirtualHost]>([:])
 
-    /// - Parameter clock: measures every time limit of the connections.
+    /// - Parameters:
+    ///   - clock: measures every time limit of the connections.
+    ///   - timekeeper: measures those of calls instead; it must run.
     package init(
-        clock: any Clock<Duration> = ContinuousClock(), wallClock: any WallClock = SystemWallClock()
+        clock: any Clock<Duration> = ContinuousClock(), wallClock: any WallClock = SystemWallClock(),
+        timekeeper: Timekeeper? = nil
     ) {
         self.clock = clock
+        self.timekeeper = timekeeper
         self.wallClock = wallClock
     }
 
@@ -48,11 +53,23 @@ extension InMemoryBroker {
             let connection: Int
             let call: Int
         }
+
+        /// What passes through several hands without being copied.
+        final class Content: Sendable {
+            let envelope: Envelope
+            let address: BusAddress
+            let replyTo: ReplyTo?
+
+            init(envelope: Envelope, address: BusAddress, replyTo: ReplyTo?) {
+                self.envelope = envelope
+                self.address = address
+                self.replyTo = replyTo
+            }
+        }
+
         /// Place in the virtual host's history: a message that is delivered again goes back to its place.
         let sequence: Int
-        let envelope: Envelope
-        let address: BusAddress
-        let replyTo: ReplyTo?
+        let content: Content
         var isRedelivered = false
     }
 

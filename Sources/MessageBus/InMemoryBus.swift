@@ -1,5 +1,5 @@
 package import FoundationEssentials
-import Primitives
+package import Primitives
 
 /// A connection to an ``InMemoryBroker``: the stand-in for the broker's adapter.
 package final class InMemoryBus: MessageBus {
@@ -44,45 +44,95 @@ package final class InMemoryBus: MessageBus {
         queue: String, prefetch: Int, handler: @escaping @Sendable (BusDelivery) async -> Disposition
     ) async throws(BusError) {
         try await receive(queue: queue, prefetch: prefetch) { [broker] held in
-            let message = held.message
-            if let deadline = message.envelope.deadline, deadline <= broker.wallClock.now() { return .acknowledge }
+            let (envelope, address) = (held.message.content.envelope, held.message.content.address)
+            if let deadline = envelope.deadline, deadline <= broker.wallClock.now() { return .acknowledge }
             return await handler(
                 BusDelivery(
-                    envelope: message.envelope, exchange: message.address.exchange,
-                    routingKey: message.address.routingKey, isRedelivered: message.isRedelivered))
+                    envelope: envelope, exchange: address.exchange, routingKey: address.routingKey,
+                    isRedelivered: held.message.isRedelivered))
         }
     }
 
-    package func call(_ envelope: Envelope, queue: String, timeout: Duration) async throws(BusError) -> Envelope {
+    package func call(
+        _ envelope: Envelope, queue: String, timeout: Duration, unless ring: NextRing?
+    ) async throws(BusError) -> Envelope {
         let address = BusAddress(exchange: "", routingKey: queue)
         try BusLimits.check(envelope, to: address)
+        if Task.isCancelled { throw .cancelled }
         try enter()
         defer { leave() }
         var request = envelope
         request.deadline = envelope.callDeadline(within: timeout, now: broker.wallClock.now())
-        let mailbox = Mailbox<Result<Envelope, BusError>>()
+        let answer = Mailbox<Result<Envelope, BusError>>()
         let number = broker.access(vhost) { $0.nextNumber() }
         defer { broker.access(vhost) { $0.connections[connection]?.calls[number] = nil } }
-        return try await withTimeLimit(timeout, "call to queue \"\(queue)\"") { [self, request] in
-            let isRouted = try await whenReachable { host throws(BusError) in
-                host.connections[connection]?.calls[number] = mailbox
-                return try host.route(
-                    request, to: address, replyTo: .init(connection: connection, call: number))
+        let ticket = ring?.call { answer.push(.failure(.calledOff)) }
+        defer { ring?.forget(ticket) }
+        let what = "call to queue \"\(queue)\""
+        let send = { @Sendable [connection, request] (host: inout InMemoryBroker.VirtualHost) throws(BusError) in
+            host.connections[connection]?.calls[number] = answer
+            let replyTo = InMemoryBroker.Message.ReplyTo(connection: connection, call: number)
+            guard try host.route(request, to: address, replyTo: replyTo) else {
+                throw .unroutable("no queue \"\(queue)\"")
             }
-            guard isRouted else { throw BusError.unroutable("no queue \"\(queue)\"") }
-            guard let outcome = await mailbox.next() else { throw BusError.cancelled }
+        }
+        if let outcome = attempt(send) {
+            try outcome.get()
+            return try await self.answer(answer, within: timeout, what)
+        }
+        return try await withTimeLimit(timeout, what, unless: ring) { [self] in
+            try await whenReachable(send)
+            guard let outcome = await answer.next() else { throw BusError.cancelled }
             return try outcome.get()
         }
+    }
+
+    /// Waits for the answer to what was sent.
+    private func answer(
+        _ answer: Mailbox<Result<Envelope, BusError>>, within timeout: Duration, _ what: String
+    ) async throws(BusError) -> Envelope {
+        let outcome: Result<Envelope, BusError>?
+        if let timekeeper = broker.timekeeper {
+            let ticket = timekeeper.after(timeout) { [self] in answer.push(.failure(timedOut(what))) }
+            outcome = await answer.next()
+            timekeeper.forget(ticket)
+        } else {
+            outcome = await answerOrTime(answer, timeout, what)
+        }
+        guard let outcome else { throw .cancelled }
+        return try outcome.get()
+    }
+
+    /// With a task for the time, and none for the waiting.
+    private func answerOrTime(
+        _ answer: Mailbox<Result<Envelope, BusError>>, _ timeout: Duration, _ what: String
+    ) async -> Result<Envelope, BusError>? {
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { [self] in
+                do {
+                    try await broker.clock.sleep(for: timeout)
+                    answer.push(.failure(timedOut(what)))
+                } catch {
+                    // Cancelled: the answer has come.
+                }
+            }
+            defer { group.cancelAll() }
+            return await answer.next()
+        }
+    }
+
+    private func timedOut(_ what: String) -> BusError {
+        isConnected ? .timedOut(what) : .disconnected("\(what): the broker is out of reach")
     }
 
     package func serve(
         queue: String, concurrency: Int, handler: @escaping @Sendable (Envelope) async -> Envelope?
     ) async throws(BusError) {
         try await receive(queue: queue, prefetch: concurrency) { [broker, vhost] held in
-            let request = held.message.envelope
+            let request = held.message.content.envelope
             if let deadline = request.deadline, deadline <= broker.wallClock.now() { return .acknowledge }
             guard let answer = await handler(request) else { return .retry }
-            if let replyTo = held.message.replyTo {
+            if let replyTo = held.message.content.replyTo {
                 broker.access(vhost) { $0.answer(replyTo, with: answer) }
             }
             return .acknowledge
@@ -164,7 +214,8 @@ package final class InMemoryBus: MessageBus {
     }
 
     private func withTimeLimit<Value: Sendable>(
-        _ timeout: Duration, _ what: String, _ body: @escaping @Sendable () async throws -> Value
+        _ timeout: Duration, _ what: String, unless ring: NextRing? = nil,
+        _ body: @escaping @Sendable () async throws -> Value
     ) async throws(BusError) -> Value {
         let clock = broker.clock
         let outcome = await withTaskGroup(of: Result<Value, BusError>?.self) { group in
@@ -183,7 +234,13 @@ package final class InMemoryBus: MessageBus {
                 } catch {
                     return nil
                 }
-                return .failure(isConnected ? .timedOut(what) : .disconnected("\(what): the broker is out of reach"))
+                return .failure(timedOut(what))
+            }
+            if let ring {
+                group.addTask {
+                    await ring.wait()
+                    return ring.hasCome ? .failure(.calledOff) : nil
+                }
             }
             var first: Result<Value, BusError>?
             while first == nil, let next = await group.next() { first = next }

@@ -1,3 +1,5 @@
+package import Primitives
+
 /// One connection to one virtual host: a cell's transport. The broker stores nothing that may not be lost (see ADR 0002).
 ///
 /// Adapters: `RabbitMQTransport` for a broker, ``InMemoryBus`` for tests and simulations. Both pass one contract suite.
@@ -25,7 +27,10 @@ package protocol MessageBus: Sendable {
     /// Sends a request straight to `queue` and waits for the answer (direct reply-to).
     /// - Throws: ``BusError/timedOut(_:)`` when the answer has not come within `timeout`, ``BusError/unroutable(_:)``
     ///   when there is no such queue, ``BusError/disconnected(_:)`` when the connection was lost meanwhile.
-    func call(_ envelope: Envelope, queue: String, timeout: Duration) async throws(BusError) -> Envelope
+    /// - Parameter ring: ends the wait as if its time were up: of an alarm for whoever knows that nobody will answer.
+    func call(
+        _ envelope: Envelope, queue: String, timeout: Duration, unless ring: NextRing?
+    ) async throws(BusError) -> Envelope
 
     /// Answers calls that arrive at `queue` until cancelled, at most `concurrency` at once. Late calls are dropped, and the
     /// others' deadlines are told by this side's clock; one for which the handler has no answer, or whose handler's task is lost, goes to whoever else serves the queue.
@@ -38,6 +43,12 @@ package protocol MessageBus: Sendable {
 
     /// Ends the connection in good order. Everything waiting gets ``BusError/closed``.
     func close() async
+}
+
+extension MessageBus {
+    package func call(_ envelope: Envelope, queue: String, timeout: Duration) async throws(BusError) -> Envelope {
+        try await call(envelope, queue: queue, timeout: timeout, unless: nil)
+    }
 }
 
 /// Where a message goes: an exchange and a routing key. The empty exchange addresses a queue by its name.
@@ -140,6 +151,9 @@ package enum BusError: Error, Sendable, Equatable, CustomStringConvertible {
     case tooManyInFlight(String)
     case closed
     case cancelled
+
+    /// What a call ends with whose alarm has rung.
+    package static let calledOff = BusError.timedOut("nobody will answer")
 
     package var description: String {
         switch self {

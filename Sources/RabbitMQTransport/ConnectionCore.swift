@@ -69,11 +69,15 @@ final class ConnectionCore: Sendable {
     }
 
     /// Hands over a command and waits for what becomes of it.
-    /// - Parameter isCancellable: whether the wait ends with its task.
+    /// - Parameters:
+    ///   - isCancellable: whether the wait ends with its task.
+    ///   - ring: ends the wait with ``BusError/calledOff``.
     func perform(
-        _ kind: Kind, id: OperationID, timeout: Duration, isCancellable: Bool = true, bytes: Int = 0,
-        _ command: Command?
+        _ kind: Kind, id: OperationID, timeout: Duration, isCancellable: Bool = true, unless ring: NextRing? = nil,
+        bytes: Int = 0, _ command: Command?
     ) async throws(BusError) -> Outcome {
+        let ticket = ring?.call { [self] in complete(id, .failure(.calledOff), forget: true) }
+        defer { ring?.forget(ticket) }
         let deadline = MonotonicTime.now + timeout
         let result = await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
@@ -82,6 +86,9 @@ final class ConnectionCore: Sendable {
                     continuation.resume(returning: .failure(refusal))
                 } else if isCancellable, Task.isCancelled {
                     complete(id, .failure(.cancelled), forget: true)
+                } else if ring?.hasCome == true {
+                    // Before there was an operation to end.
+                    complete(id, .failure(.calledOff), forget: true)
                 }
             }
         } onCancel: {

@@ -85,7 +85,9 @@ package final class RabbitMQConnection: MessageBus {
             .publish(PublishJob(id: id, address: address, isMandatory: mandatory, message: message)))
     }
 
-    package func call(_ envelope: Envelope, queue: String, timeout: Duration) async throws(BusError) -> Envelope {
+    package func call(
+        _ envelope: Envelope, queue: String, timeout: Duration, unless ring: NextRing?
+    ) async throws(BusError) -> Envelope {
         try BusLimits.check(envelope, to: BusAddress(exchange: "", routingKey: queue))
         let now = wallClock.now()
         var request = envelope
@@ -96,7 +98,7 @@ package final class RabbitMQConnection: MessageBus {
         let job = CallJob(
             id: id, queue: queue, deadline: .now + limit, message: try Self.message(request))
         let outcome = try await core.perform(
-            .call("queue \"\(queue)\""), id: id, timeout: limit, bytes: request.body.count, .call(job))
+            .call("queue \"\(queue)\""), id: id, timeout: limit, unless: ring, bytes: request.body.count, .call(job))
         guard case .reply(let head, let body) = outcome else { throw .malformed("an answer without an envelope") }
         return try EnvelopeCodec.decode(head: head, body: body)
     }

@@ -83,7 +83,34 @@ final class SimulatedBus: MessageBus {
         }
     }
 
-    func call(_ envelope: Envelope, queue: String, timeout: Duration) async throws(BusError) -> Envelope {
+    func call(
+        _ envelope: Envelope, queue: String, timeout: Duration, unless ring: NextRing?
+    ) async throws(BusError) -> Envelope {
+        guard let ring else { return try await call(envelope, queue: queue, within: timeout) }
+        // The weather's pauses know nothing of alarms.
+        let outcome = await withTaskGroup(of: Result<Envelope, BusError>?.self) { group in
+            group.addTask { [self] in
+                do throws(BusError) {
+                    return .success(try await call(envelope, queue: queue, within: timeout))
+                } catch {
+                    return .failure(error)
+                }
+            }
+            group.addTask {
+                await ring.wait()
+                return ring.hasCome ? .failure(.calledOff) : nil
+            }
+            var first: Result<Envelope, BusError>?
+            while first == nil, let next = await group.next() { first = next }
+            group.cancelAll()
+            return first ?? .failure(.cancelled)
+        }
+        return try outcome.get()
+    }
+
+    private func call(
+        _ envelope: Envelope, queue: String, within timeout: Duration
+    ) async throws(BusError) -> Envelope {
         try await pass()
         let fate = weather.fate(over: vhost)
         switch fate {

@@ -19,7 +19,9 @@ import Testing
         func consume(
             queue: String, prefetch: Int, handler: @escaping @Sendable (BusDelivery) async -> Disposition
         ) async throws(BusError) { throw error }
-        func call(_ envelope: Envelope, queue: String, timeout: Duration) async throws(BusError) -> Envelope {
+        func call(
+            _ envelope: Envelope, queue: String, timeout: Duration, unless ring: NextRing?
+        ) async throws(BusError) -> Envelope {
             throw error
         }
         func serve(
@@ -67,13 +69,15 @@ import Testing
         func consume(
             queue: String, prefetch: Int, handler: @escaping @Sendable (BusDelivery) async -> Disposition
         ) async throws(BusError) {}
-        func call(_ envelope: Envelope, queue: String, timeout: Duration) async throws(BusError) -> Envelope {
+        func call(
+            _ envelope: Envelope, queue: String, timeout: Duration, unless ring: NextRing?
+        ) async throws(BusError) -> Envelope {
             calls.withLock { $0 += 1 }
             keys.withLock { $0.append(envelope.idempotencyKey) }
             switch mood.withLock({ $0 }) {
             case .hangs:
-                await Alarm().wait(after: 0)
-                throw .cancelled
+                await (ring ?? Alarm().next).wait()
+                throw Task.isCancelled ? .cancelled : .calledOff
             case .fails: throw .timedOut("call")
             case .answers:
                 do {

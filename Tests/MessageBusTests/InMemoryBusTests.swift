@@ -5,12 +5,18 @@ import Testing
 
 @Suite(.timeLimit(.minutes(2))) struct InMemoryBusTests {
     private struct Fixture: BusFixture {
-        let broker = InMemoryBroker()
+        var broker = InMemoryBroker()
         func connect() async throws -> any MessageBus { broker.connect(vhost: "v") }
     }
 
     @Test(arguments: BusContract.all) func keeps(_ clause: BusContract) async throws {
         try await clause.check(Fixture())
+    }
+
+    @Test(arguments: BusContract.calls) func keepsWithATimekeeperToo(_ clause: BusContract) async throws {
+        let timekeeper = Timekeeper()
+        let fixture = Fixture(broker: InMemoryBroker(timekeeper: timekeeper))
+        try await alongside({ await timekeeper.run() }) { try await clause.check(fixture) }
     }
 
     @Test func virtualHostsKnowNothingOfEachOther() async throws {

@@ -1,4 +1,5 @@
 import FoundationEssentials
+import Synchronization
 import Testing
 
 @testable import Primitives
@@ -74,6 +75,22 @@ import Testing
             await group.waitForAll()
         }
         #expect(alarm.rings == now + 1)
+    }
+
+    @Test func anActionIsCalledByTheNextRingOnlyAndNotOnceItIsForgotten() {
+        let alarm = Alarm()
+        let called = Mutex<[String]>([])
+        let note = { @Sendable (name: String) in called.withLock { $0.append(name) } }
+        let next = alarm.next
+        let kept = next.call { note("kept") }
+        let forgotten = next.call { note("forgotten") }
+        #expect(kept != nil && !next.hasCome && called.withLock { $0 }.isEmpty)
+        next.forget(forgotten)
+        alarm.ring()
+        alarm.ring()
+        #expect(next.hasCome && called.withLock { $0 } == ["kept"])
+        let late = next.call { note("late") }
+        #expect(late == nil && called.withLock { $0 } == ["kept", "late"])
     }
 
     @Test func waitingEndsWithCancellation() async {

@@ -1,9 +1,10 @@
 import FoundationEssentials
 import MessageBus
+import Primitives
 import Testing
 
 extension BusContract {
-    static let calls: [BusContract] = [
+    package static let calls: [BusContract] = [
         BusContract("a call gets the answer of whoever serves the queue") { fixture in
             let (client, server) = (try await fixture.connect(), try await fixture.connect())
             try await server.declare(BusTopology(queues: [.init("calls")]))
@@ -112,6 +113,37 @@ extension BusContract {
                 _ = try await bus.call(BusMessages.envelope("q"), queue: "missing", timeout: BusMessages.timeout)
             }
             await bus.close()
+        },
+        BusContract("a call ends when its alarm rings, and at once when that has rung") { fixture in
+            let (client, server) = (try await fixture.connect(), try await fixture.connect())
+            try await server.declare(BusTopology(queues: [.init("calls")]))
+            let alarm = Alarm()
+            let ring = alarm.next
+            let gate = Gate()
+            try await alongside({
+                try await server.serve(queue: "calls", concurrency: 4) { request in
+                    alarm.ring()
+                    await gate.pass()
+                    return BusMessages.envelope("answer")
+                }
+            }) {
+                let clock = ContinuousClock()
+                let duration = await clock.measure {
+                    for _ in 1...2 {
+                        await expectBusError("call", { $0 == .calledOff }) {
+                            _ = try await client.call(
+                                BusMessages.envelope("q"), queue: "calls", timeout: .seconds(60), unless: ring)
+                        }
+                    }
+                }
+                #expect(duration < .seconds(60))
+                gate.open()
+                let answer = try await client.call(
+                    BusMessages.envelope("q"), queue: "calls", timeout: BusMessages.timeout, unless: Alarm().next)
+                #expect(answer.kind == "answer")
+            }
+            await client.close()
+            await server.close()
         },
         BusContract("a call that nobody answers ends within its timeout, and is not served later") { fixture in
             let bus = try await fixture.connect()

@@ -62,7 +62,9 @@ private final class ClosedBus: MessageBus {
     func consume(
         queue _: String, prefetch _: Int, handler _: @escaping @Sendable (BusDelivery) async -> Disposition
     ) async throws(BusError) { throw .closed }
-    func call(_: Envelope, queue _: String, timeout _: Duration) async throws(BusError) -> Envelope { throw .closed }
+    func call(
+        _: Envelope, queue _: String, timeout _: Duration, unless _: NextRing?
+    ) async throws(BusError) -> Envelope { throw .closed }
     func serve(
         queue _: String, concurrency _: Int, handler _: @escaping @Sendable (Envelope) async -> Envelope?
     ) async throws(BusError) { throw .closed }

@@ -175,11 +175,11 @@ struct ChildWatcher: Sendable {
     private func publishHealth() {
         guard watch.tenure == tenure else { return }
         let current = health.withLock { $0 }
-        router.note(current.view.health, of: cell)
-        recorder.note(
-            CellStanding(
-                path: cell, health: current.view.health, reason: current.view.reason, since: current.since,
-                heartbeat: current.heartbeat))
+        let standing = CellStanding(
+            path: cell, health: current.view.health, reason: current.view.reason, since: current.since,
+            heartbeat: current.heartbeat)
+        router.note(standing)
+        recorder.note(standing)
         logger.notice(
             "cell health",
             metadata: [
