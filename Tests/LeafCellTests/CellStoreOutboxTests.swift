@@ -1,6 +1,7 @@
 import CellProtocol
 import CloudModel
 import FoundationEssentials
+import PostgresClient
 import Primitives
 import ServerLifecycle
 import Testing
@@ -145,6 +146,34 @@ import Testing
             _ = try await store.unpublishedEvents(confirmed: nil, limit: 2)
             #expect(
                 try await store.pulse() == CellPulse(newestSequence: 2, conductorsUp: 1, hostsUp: 1, hosts: 2))
+        }
+    }
+
+    /// One that renews seldom is not down in between.
+    @Test(arguments: StoreKind.available) func aConductorIsUpWhileItsLeaseLasts(kind: StoreKind) async throws {
+        let lives = [
+            SagaLease(owner: "long", duration: .seconds(600)), SagaLease(owner: "short", duration: .seconds(9)),
+        ]
+        switch kind {
+        case .memory:
+            let clock = TestWallClock()
+            let store = InMemoryCellStore(cell: testCell, wallClock: clock)
+            for lease in lives { _ = try await store.renew(lease, [:]) }
+            #expect(try await store.pulse().conductorsUp == 2)
+            clock.advance(by: 120)
+            #expect(try await store.pulse().conductorsUp == 1)
+        case .postgres:
+            try await StoreKind.withPool { pool, store in
+                for lease in lives { _ = try await store.renew(lease, [:]) }
+                #expect(try await store.pulse().conductorsUp == 2)
+                // As if it were two minutes later.
+                try await pool.execute(
+                    """
+                    update cell.conductors
+                    set seen_at = seen_at - interval '2 minutes', until = until - interval '2 minutes'
+                    """)
+                #expect(try await store.pulse().conductorsUp == 1)
+            }
         }
     }
 }

@@ -14,7 +14,10 @@ package enum CellSchema {
         Migration(number: 4, name: "failed builds", statements: failedBuilds),
         Migration(number: 5, name: "parked sagas", statements: parkedSagas),
         Migration(number: 6, name: "busy servers", statements: busyServers),
+        Migration(number: 7, name: "conductors' leases", statements: conductorLeases),
     ]
+
+    private static let conductorLeases = ["alter table cell.conductors add column until timestamptz"]
 
     private static let servers = [
         """

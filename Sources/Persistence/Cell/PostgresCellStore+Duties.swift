@@ -8,8 +8,8 @@ extension PostgresCellStore {
             let rows = try await pool.query(
                 """
                 select (select newest from outbox.position) as newest,
-                    (select count(*) from cell.conductors
-                        where seen_at > now() - \(CellPulse.conductorTimeout.timeInterval) * interval '1 second'
+                    (select count(*) from cell.conductors where now() < greatest(
+                        until, seen_at + \(CellPulse.conductorTimeout.timeInterval) * interval '1 second')
                     ) as conductors,
                     count(*) filter (where is_up) as up, count(*) as hosts
                 from cell.hosts

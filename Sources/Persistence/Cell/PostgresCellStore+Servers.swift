@@ -10,8 +10,9 @@ extension PostgresCellStore {
             var statements: [Statement] = [
                 Self.withoutWaitingForDisk,
                 """
-                insert into cell.conductors (name, seen_at) values (\(lease.owner), now())
-                on conflict (name) do update set seen_at = excluded.seen_at
+                insert into cell.conductors (name, seen_at, until)
+                values (\(lease.owner), now(), now() + \(lease.duration.timeInterval) * interval '1 second')
+                on conflict (name) do update set seen_at = excluded.seen_at, until = excluded.until
                 """,
             ]
             if !sagas.isEmpty {

@@ -116,11 +116,11 @@ extension InMemoryCellStore {
     }
 
     package func pulse() async throws(CellStoreError) -> CellPulse {
-        let bound = wallClock.now() - CellPulse.conductorTimeout.timeInterval
+        let now = wallClock.now()
         return state.withLock { state in
             CellPulse(
                 newestSequence: state.newestSequence,
-                conductorsUp: state.conductors.values.filter { $0 >= bound }.count,
+                conductorsUp: state.conductors.values.filter { now < $0 }.count,
                 hostsUp: state.hosts.values.filter(\.isUp).count, hosts: state.hosts.count)
         }
     }

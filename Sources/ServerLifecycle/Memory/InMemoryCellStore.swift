@@ -21,6 +21,7 @@ package final class InMemoryCellStore: CellStore {
         var newestSequence: Int64 = 0
         var publishedSequence: Int64 = 0
         var duties: [CellDuty: (owner: String, until: Date)] = [:]
+        /// Until when each is up.
         var conductors: [String: Date] = [:]
         var listeners: [Int: (nudge: CellNudge, call: @Sendable () -> Void)] = [:]
         var nextListener = 0
@@ -158,7 +159,7 @@ extension InMemoryCellStore {
     package func renew(_ lease: SagaLease, _ sagas: [SagaID: Int]) async throws(CellStoreError) -> [SagaID: Bool] {
         let now = wallClock.now()
         return state.withLock { state in
-            state.conductors[lease.owner] = now
+            state.conductors[lease.owner] = now + max(lease.duration, CellPulse.conductorTimeout).timeInterval
             var kept: [SagaID: Bool] = [:]
             for (id, epoch) in sagas {
                 guard let saga = state.sagas[id], saga.holder?.owner == lease.owner, saga.leaseEpoch == epoch,

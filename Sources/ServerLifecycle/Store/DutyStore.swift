@@ -32,7 +32,7 @@ package enum CellNudge: String, Sendable, CaseIterable {
 
 package struct CellPulse: Sendable, Equatable {
     package var newestSequence: Int64
-    /// Conductors that renewed within ``conductorTimeout``.
+    /// Conductors whose leases last; each lasts for ``conductorTimeout`` at least.
     package var conductorsUp: Int
     package var hostsUp: Int
     package var hosts: Int
