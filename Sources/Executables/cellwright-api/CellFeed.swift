@@ -36,7 +36,9 @@ struct CellFeed: Service {
         try await cancelWhenGracefulShutdown {
             try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask {
-                    for await change in store.changes() where change == .cells || change == .unknown { nudge.signal() }
+                    for await change in store.changes() where [.cells, .health, .unknown].contains(change) {
+                        nudge.signal()
+                    }
                 }
                 group.addTask {
                     while !Task.isCancelled {

@@ -133,7 +133,7 @@ extension PostgresParentStore {
             """
         }
         let news = try tell(standings.map { .cellChanged($0) })
-        _ = try await transaction.pipeline(statements + news + [Self.nudge(.cells), Self.nudge(.commands)])
+        _ = try await transaction.pipeline(statements + news + [Self.nudge(.health), Self.nudge(.commands)])
     }
 }
 

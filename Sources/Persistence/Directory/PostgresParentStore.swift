@@ -51,6 +51,7 @@ extension PostgresParentStore {
             case .buildRequests: "build-requests"
             case .commands: "commands"
             case .cells: "cells"
+            case .health: "health"
             case .unknown: "unknown"
             }
         return "select pg_notify(\(directoryChannel), \(payload))"
@@ -65,6 +66,7 @@ extension PostgresParentStore {
                 case "build-requests": .buildRequests
                 case "commands": .commands
                 case "cells": .cells
+                case "health": .health
                 default: .unknown
                 }
             }
@@ -172,7 +174,7 @@ extension PostgresParentStore {
             let written = Set(try answers.last?.column(as: String.self) ?? [])
             let news = standings.filter { written.contains($0.path.description) }.map { CellEvent.cellChanged($0) }
             guard !news.isEmpty else { return }
-            _ = try await transaction.pipeline(try tell(news) + [Self.nudge(.cells)])
+            _ = try await transaction.pipeline(try tell(news) + [Self.nudge(.health)])
         }
     }
 

@@ -110,7 +110,7 @@ extension InMemoryParentStore {
             for standing in standings where tables.directory.cells[standing.path] != nil {
                 tables.directory.cells[standing.path]?.standing = standing
                 tables.tell(.cellChanged(standing), now: now)
-                tables.directory.nudges.append(.cells)
+                tables.directory.nudges.append(.health)
             }
         }
     }
@@ -258,7 +258,7 @@ extension ParentTables {
                 directory.cells[standing.path]?.standing = standing
             }
             tell(event.event, now: now)
-            directory.nudges += [.cells, .commands]
+            directory.nudges += [.health, .commands]
         case .cellRemoved(let path):
             guard child.holds(path), child != path else {
                 throw EventProblem(description: "cell \(child) removes cell \(path)")

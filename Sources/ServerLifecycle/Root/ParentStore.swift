@@ -15,7 +15,8 @@ package protocol ParentStore: Sendable {
     /// Adds a mapping or changes its endpoint; what was applied of its events stays. Tells ``changes()``.
     func putCell(_ path: CellPath, bus: CellMapping.Endpoint, now: Date) async throws -> Bool
     func removeCell(_ path: CellPath) async throws -> Bool
-    /// Writes down how children are, each once; of cells that are not mapped nothing. Tells ``changes()``.
+    /// Writes down how children are, each once; of cells that are not mapped nothing. Tells ``changes()`` of
+    /// ``DirectoryChange/health``.
     /// - Parameter watcher: who says so; changes nothing when the watch is somebody else's by now. Nil asks nobody.
     func setHealth(_ standings: [CellStanding], watcher: String?) async throws
 
@@ -83,7 +84,11 @@ package struct AppliedEvents: Sendable, Equatable {
 }
 
 package enum DirectoryChange: Sendable, Equatable {
-    case buildRequests, commands, cells
+    case buildRequests, commands
+    /// Cells came, went, moved, or lost rows.
+    case cells
+    /// How cells are. Whoever said so, because it has the watch, need not read it.
+    case health
     /// The connection was lost for a while: look at everything.
     case unknown
 }

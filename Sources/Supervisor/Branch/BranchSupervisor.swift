@@ -54,7 +54,11 @@ package struct BranchSupervisor: Service {
             try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask { await child.run() }
                 group.addTask { try await parent.run() }
-                group.addTask { for await _ in store.changes() { parent.look() } }
+                group.addTask {
+                    for await change in store.changes() {
+                        if change == .health { parent.lookAtHealth() } else { parent.look() }
+                    }
+                }
                 group.addTask { await BranchPruner(parts: parts, store: store).run() }
                 defer { group.cancelAll() }
                 try await group.next()

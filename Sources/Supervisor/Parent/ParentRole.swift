@@ -19,6 +19,8 @@ struct ParentRole: Sendable {
     private let cellNudge = Nudge()
     private let watch: Watch
     private let watchers = Mutexed<[CellPath: ChildWatcher]>([:])
+    /// Whether a child is to be read again as soon as it is up.
+    private let isResyncWanted = Mutexed(false)
 
     /// - Parameters:
     ///   - name: of this supervisor among those of the cell.
@@ -64,6 +66,10 @@ struct ParentRole: Sendable {
 
     /// Mappings may have changed.
     func look() { cellNudge.signal() }
+
+    /// Children's health was written down. Whoever has the watch did that itself, child by child: were it to read all of
+    /// them again each time, a cell's work would grow with the square of its children's number.
+    func lookAtHealth() { if !watch.isHeld || isResyncWanted.withLock({ $0 }) { look() } }
 
     /// Cells that do not answer this process are tried by nobody else.
     private func probeCells() async throws {
@@ -119,6 +125,7 @@ struct ParentRole: Sendable {
                         stops[mapping.path] = stop
                         group.addTask { try await self.watch(watcher, until: stop) }
                     }
+                    isResyncWanted.withLock { $0 = own.contains(where: \.isResyncWanted) }
                     for mapping in own {
                         let watcher = watchers.withLock { $0[mapping.path] }
                         watcher?.correct(mapping.health)

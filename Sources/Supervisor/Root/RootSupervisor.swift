@@ -73,6 +73,7 @@ package struct RootSupervisor: Service {
             switch change {
             case .buildRequests: buildNudge.signal()
             case .commands: commandNudge.signal()
+            case .health: parent.lookAtHealth()
             case .cells:
                 parent.look()
                 keeperNudge.signal()
