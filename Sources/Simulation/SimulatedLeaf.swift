@@ -23,6 +23,7 @@ package struct SimulatedLeaf: Sendable {
             guard cells > Self.unstretched else { return }
             child.heartbeatInterval = .seconds(1)
             child.pulseInterval = .seconds(10)
+            parent.pollInterval = .seconds(10)
             parent.auditInterval = .seconds(600)
             child.publishInterval = .seconds(30)
             child.dutyDuration = .seconds(600)

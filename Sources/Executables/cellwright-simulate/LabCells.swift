@@ -23,7 +23,7 @@ struct LabCells: Sendable {
         let hosts: [SimulatedHosts.Host]
         let guests: [HostName: [ServerID]]
         /// What carries the leaf's messages when no real broker does.
-        let broker = InMemoryBroker()
+        let broker: InMemoryBroker
     }
 
     private let shape: LabShape
@@ -31,6 +31,8 @@ struct LabCells: Sendable {
     let leaves: [Leaf]
     private let branches: [PostgresBranchStore]
     private let logger: Logger
+    /// Of all calls within this process.
+    let timekeeper = Timekeeper()
 
     /// Makes the cells' databases, with the servers that are there from the beginning and the branches' mappings.
     init(
@@ -41,7 +43,8 @@ struct LabCells: Sendable {
         self.servers = servers
         self.logger = logger
         try await servers.makeTemplates()
-        leaves = try await parallelMap(Array(shape.tree.leaves.enumerated()), limit: Self.parallel) { number, path in
+        leaves = try await parallelMap(Array(shape.tree.leaves.enumerated()), limit: Self.parallel) {
+            [timekeeper] number, path in
             let pool = try await servers.makeDatabase(of: path, .leaf, sessions: shape.sessionsPerLeaf)
             let store = PostgresCellStore(pool: pool, cell: path)
             let hosts = (1...shape.hostsPerCell).map {
@@ -49,7 +52,9 @@ struct LabCells: Sendable {
             }
             let guests = try await seeder.seed(cell: number, hosts: hosts.map(\.name), into: store)
             made()
-            return Leaf(path: path, store: store, hosts: hosts, guests: guests)
+            return Leaf(
+                path: path, store: store, hosts: hosts, guests: guests,
+                broker: InMemoryBroker(timekeeper: timekeeper))
         }
         branches = try await parallelMap(shape.tree.branches, limit: Self.parallel) { path in
             let pool = try await servers.makeDatabase(of: path, .branch, sessions: LabShape.sessionsPerBranch)

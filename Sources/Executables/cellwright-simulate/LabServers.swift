@@ -15,16 +15,22 @@ import Topology
 /// A laboratory's database server and broker, used as their administrator.
 struct LabServers: Sendable {
     let ready: DevReady
+    /// Of all pools: one for each of a thousand cells would be a thousand threads that take turns on a few cores.
+    private let thread = PostgresThread()
     let administration: PostgresPool
     /// The root's database.
     let root: PostgresPool
     let rootStore: PostgresRootStore
 
+    /// Where the laboratory finds its database server: what a cell's own machine would do, and half the cost of TCP. The @
+    /// puts it in the namespace of names without files.
+    static var databaseSocket: String { "@cellwright-laboratory-\(getpid())" }
+
     init(_ ready: DevReady) throws {
         self.ready = ready
         guard let cell = ready.cells.first(where: { $0.path == "/" }) else { throw LabFailure("there is no root") }
-        administration = PostgresPool(try Self.configuration(ready, database: "postgres", sessions: 1))
-        root = PostgresPool(try Self.configuration(ready, database: cell.resource, sessions: 2))
+        administration = PostgresPool(try Self.configuration(ready, database: "postgres", sessions: 1), thread: thread)
+        root = PostgresPool(try Self.configuration(ready, database: cell.resource, sessions: 2), thread: thread)
         rootStore = PostgresRootStore(
             pool: root, ports: .network(PostgresNetworkStore(pool: root, ids: SystemIDSource())))
     }
@@ -38,7 +44,7 @@ struct LabServers: Sendable {
         _ ready: DevReady, database: String, sessions: Int
     ) throws -> PostgresConfiguration {
         PostgresConfiguration(
-            host: ready.database.host, port: ready.database.port, database: database, user: ready.database.user,
+            host: databaseSocket, port: ready.database.port, database: database, user: ready.database.user,
             password: try SettingsFile.password(at: ready.database.passwordFile), transportSecurity: .disabled,
             applicationName: "laboratory", maximumConnections: sessions, waitLimit: .seconds(60),
             connectTimeout: .seconds(30), statementTimeout: .seconds(300), idleLimit: .seconds(3600))
@@ -51,7 +57,7 @@ struct LabServers: Sendable {
         for kind in [CellKind.leaf, .branch] {
             let name = Self.template(kind)
             try await administration.execute(Statement(raw: "create database \(name) template template0").once)
-            let pool = PostgresPool(try Self.configuration(ready, database: name, sessions: 1))
+            let pool = try pool(name, sessions: 1)
             _ = try await CellSchemas.migrate(pool, kind)
             await pool.close(grace: .seconds(1))
         }
@@ -64,7 +70,11 @@ struct LabServers: Sendable {
         let name = "lab_cell_\(cell.components.joined(separator: "_"))"
         try await administration.execute(
             Statement(raw: "create database \(name) template \(Self.template(kind)) strategy file_copy").once)
-        return PostgresPool(try Self.configuration(ready, database: name, sessions: sessions))
+        return try pool(name, sessions: sessions)
+    }
+
+    private func pool(_ database: String, sessions: Int) throws -> PostgresPool {
+        PostgresPool(try Self.configuration(ready, database: database, sessions: sessions), thread: thread)
     }
 
     /// Sessions of the root's processes with the root's database.

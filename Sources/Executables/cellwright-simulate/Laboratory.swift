@@ -3,6 +3,7 @@ import CloudModel
 import Deployer
 import FoundationEssentials
 import Logging
+import MessageBus
 import Primitives
 import ServerLifecycle
 import ServiceKit
@@ -34,7 +35,9 @@ struct Laboratory: Sendable {
             binaries: URL(filePath: program).deletingLastPathComponent().path, topologyFolder: topologyFolder,
             hostsPerCell: 0, firstPort: firstPort, environment: ProcessInfo.processInfo.environment)
         options.isRootOnly = true
+        let socket = LabServers.databaseSocket
         options.databaseSettings = [
+            "unix_socket_directories = '\(socket)'",
             "max_connections = \(shape.sessions)", "autovacuum = off", "max_wal_size = 4GB", "shared_buffers = 256MB",
         ]
         return try await DevCloud.run(options, reporter: LabProgress(), now: SystemWallClock().now()) { ready in
@@ -68,6 +71,7 @@ struct Laboratory: Sendable {
         let branches = try cells.makeBranches()
         let leaves = try cells.makeLeaves()
         let found = try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { await cells.timekeeper.run() }
             for branch in branches { group.addTask { await branch.run() } }
             var joining: [(leaf: SimulatedLeaf, since: ContinuousClock.Instant)] = []
             for leaf in leaves {
