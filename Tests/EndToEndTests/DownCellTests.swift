@@ -279,7 +279,9 @@ struct DownCellTests {
     /// What everybody must get while north is down.
     private func expectCare(_ cloud: Cloud, _ north: [String], _ south: [String]) async throws {
         // A machine that stands still for longer than a cell may be silent makes south UNKNOWN too, for a moment.
-        try await until("south is whole and north alone unknown; older clients do not know partial records") {
+        try await until(
+            "south is whole and north alone unknown; older clients do not know partial records", within: .seconds(5)
+        ) {
             let statuses = try await cloud.statuses(cloud.partial)
             let old = try await cloud.statuses(cloud.admin.compute("2.68"))
             return south.allSatisfy { statuses[$0] == "ACTIVE" } && north.allSatisfy { statuses[$0] == "UNKNOWN" }

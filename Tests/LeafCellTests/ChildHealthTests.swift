@@ -63,6 +63,27 @@ import Testing
         #expect(follow(.hear(1), .judge(3.6), .hear(5), from: Self.up).health.view == Self.up)
     }
 
+    @Test func whoNeedNotBeLookedAtIsWhereTimeAloneChangesNothing() {
+        #expect(!follow(.judge(0), from: Self.up).health.isCalm(at: testEpoch))
+        var health = follow(.hear(1), .hear(1.2, isDatabaseUp: false), from: Self.up).health
+        for tenth in 12...60 {
+            let seconds = Double(tenth) / 10 + 0.05
+            let now = testEpoch + seconds
+            let isCalm = health.isCalm(at: now)
+            #expect(isCalm == (seconds < 1.2 + ChildHealth.doubtLimit))
+            let known = health
+            let isNews = health.judge(at: now)
+            if isCalm { #expect(!isNews && health == known) }
+        }
+        var other = heartbeat(at: testEpoch + 6)
+        other.supervisor = "2"
+        _ = health.hear(other, at: testEpoch + 6)
+        #expect(health.isCalm(at: testEpoch + 6.5), "the one that fell silent long ago counts no more")
+        other.supervisor = "3"
+        _ = health.hear(other, at: testEpoch + 7)
+        #expect(!health.isCalm(at: testEpoch + 7.6), "one of two is doubtful")
+    }
+
     @Test(arguments: [
         (ChildHealth.BrokerProbe.answers, "its supervisor is silent"),
         (.silent, "its message broker takes no messages"), (.unreachable, "its message broker can't be reached"),

@@ -106,6 +106,11 @@ package struct ChildHealth: Sendable, Equatable {
         now.timeIntervalSince(heardAt ?? watchedFrom) > Self.doubtLimit
     }
 
+    /// Whether everybody who speaks for it has spoken so lately that time alone changes nothing yet.
+    package func isCalm(at now: Date) -> Bool {
+        !voices.isEmpty && voices.values.allSatisfy { now.timeIntervalSince($0.heardAt) <= Self.doubtLimit }
+    }
+
     /// Looks at the clock.
     /// - Returns: whether something changed that others should learn.
     package mutating func judge(at now: Date) -> Bool {

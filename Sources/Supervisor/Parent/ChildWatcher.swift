@@ -134,6 +134,7 @@ struct ChildWatcher: Sendable {
     /// - Returns: whether the child's broker should be probed.
     func judge() -> Bool {
         let now = wallClock.now()
+        if health.withLock({ $0.isCalm(at: now) }) { return false }
         if health.withLock({ $0.judge(at: now) }) { publishHealth() }
         guard health.withLock({ $0.isDoubtful(at: now) }) else { return false }
         return isProbing.withLock { isProbing in
