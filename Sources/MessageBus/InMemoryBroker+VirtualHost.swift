@@ -167,7 +167,7 @@ extension InMemoryBroker.VirtualHost {
         }
     }
 
-    /// Holds no copy of the queue when it returns: changing a queue of which there are two copies costs a third.
+    /// Holds no copy of the queue when it returns: whoever changes one of two copies copies all of it.
     private func placeOfFreeConsumer(of name: String) -> Int? {
         guard queues[name]?.messages.isEmpty == false else { return nil }
         return queues[name]?.consumers.firstIndex { number in
