@@ -2,7 +2,8 @@ import CloudModel
 import FoundationEssentials
 package import Primitives
 
-// A parent reads one from each child every moment, writes down what changed, and reads all mappings again then.
+// A parent reads one from each child every moment and writes down what changed; those without the watch then read all
+// mappings again.
 
 extension CellHeartbeat: JSONReadable {
     private static let required = 9

@@ -22,8 +22,8 @@ struct LabServers: Sendable {
     let root: PostgresPool
     let rootStore: PostgresRootStore
 
-    /// Where the laboratory finds its database server: what a cell's own machine would do, and half the cost of TCP. The @
-    /// puts it in the namespace of names without files.
+    /// Where the laboratory finds its database server: as on a cell's own machine, without TCP. The @ puts it in the
+    /// namespace of names without files.
     static var databaseSocket: String { "@cellwright-laboratory-\(getpid())" }
 
     init(_ ready: DevReady) throws {
