@@ -32,11 +32,13 @@ extension Connection {
         }
     }
 
-    /// How an exchange may end early.
+    /// How an exchange may end early, and for whom it is.
     struct Limits: Sendable {
         var cancellable = true
         /// Until the connection is dropped as dead; `nil` for no limit.
         var time: Duration?
+        /// What the statements' schemas are called in the database.
+        var names: SchemaNames?
     }
 
     /// The client's own limit: what the server should have enforced for each statement, and a grace.
@@ -72,7 +74,9 @@ extension Connection {
             var steps: [Exchange.Step] = []
             steps.reserveCapacity(statements.count + 1)
             var sent = true
-            for statement in statements where sent { sent = send(statement, on: handle, &state.cache, &steps) }
+            for statement in statements where sent {
+                sent = send(statement, limits.names, on: handle, &state.cache, &steps)
+            }
             guard sent, PQpipelineSync(handle.raw) == 1 else { return handle.connectionError() }
             let timer = limits.time.flatMap { time in
                 reactor.schedule(MonotonicTime.now().advanced(by: time)) { [weak self] in self?.expire(id) }

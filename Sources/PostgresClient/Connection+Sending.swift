@@ -4,16 +4,19 @@ extension Connection {
     /// Writes one statement into libpq's buffer, preparing it first where the connection does not know it yet. Runs under
     /// the mutex. False when the connection is broken.
     func send(
-        _ statement: Statement, on handle: LibpqHandle, _ cache: inout StatementCache, _ steps: inout [Exchange.Step]
+        _ statement: Statement, _ names: SchemaNames?, on handle: LibpqHandle, _ cache: inout StatementCache,
+        _ steps: inout [Exchange.Step]
     ) -> Bool {
         guard statement.isPrepared else {
             steps.append(.run)
+            let text = names?.renamed(in: statement.sql) ?? statement.sql
             return statement.withParameters { types, values, lengths, formats in
                 PQsendQueryParams(
-                    handle.raw, statement.sql, Int32(statement.binds.count), types, values, lengths, formats, 1) == 1
+                    handle.raw, text, Int32(statement.binds.count), types, values, lengths, formats, 1) == 1
             }
         }
-        let key = StatementCache.Key(sql: statement.sql, types: statement.binds.map(\.type.rawValue))
+        let key = StatementCache.Key(
+            sql: statement.sql, types: statement.binds.map(\.type.rawValue), prefix: names?.prefix)
         var name = cache.name(for: key)
         if name == nil {
             let fresh = cache.insert(key)
@@ -23,7 +26,8 @@ extension Connection {
                 }
                 steps.append(.deallocate(name: old))
             }
-            guard PQsendPrepare(handle.raw, fresh, statement.sql, Int32(key.types.count), key.types) == 1 else {
+            let text = names?.renamed(in: statement.sql) ?? statement.sql
+            guard PQsendPrepare(handle.raw, fresh, text, Int32(key.types.count), key.types) == 1 else {
                 return false
             }
             steps.append(.prepare(key, name: fresh))

@@ -76,6 +76,7 @@ package struct Migrator: Sendable {
     /// Applies what is missing and answers the numbers that this call applied.
     @discardableResult
     package func migrate(_ migrations: [Migration], schemaName: String) async throws(MigrationError) -> [Int] {
+        let schemaName = name(of: schemaName)
         for (index, migration) in migrations.enumerated() where migration.number != index + 1 {
             throw .misnumbered(number: migration.number, name: migration.name)
         }
@@ -89,8 +90,10 @@ package struct Migrator: Sendable {
 
     /// The last migration that was applied to the schema; 0 for none.
     package func currentVersion(schemaName: String) async throws(MigrationError) -> Int {
-        try await readApplied(schemaName).last?.number ?? 0
+        try await readApplied(name(of: schemaName)).last?.number ?? 0
     }
+
+    private func name(of schema: String) -> String { pool.names?.name(of: schema) ?? schema }
 
     private func readApplied(_ schema: String) async throws(MigrationError) -> [Applied] {
         do {
@@ -128,14 +131,12 @@ package struct Migrator: Sendable {
                 try await transaction.pipeline(Self.preparation(schema))
                 let applied = try Self.decode(try await transaction.query(Self.selectApplied(schema)))
                 guard try check(applied, migrations, schema) < migration.number else { return false }
-                for statement in migration.statements { try await transaction.execute(Statement(raw: statement).once) }
-                try await transaction.execute(
-                    Statement(
-                        """
-                        insert into \(raw: Self.qualified(schema)) (number, name, checksum) \
-                        values (\(Int32(migration.number)), \(migration.name), \(migration.checksum))
-                        """
-                    ).once)
+                let record: Statement = """
+                    insert into \(raw: Self.qualified(schema)) (number, name, checksum) \
+                    values (\(Int32(migration.number)), \(migration.name), \(migration.checksum))
+                    """
+                try await transaction.pipeline(
+                    migration.statements.map { Statement(raw: $0).once } + [record.once])
                 return true
             }
         } catch let error as MigrationError {

@@ -13,21 +13,26 @@ package final class PostgresPool: Sendable {
     static let rollbackLimit: Duration = .seconds(5)
     private static let staleRepeats = 1
 
-    package let configuration: PostgresConfiguration
-    let reactor: Reactor
-    let lending: Lending
+    package var configuration: PostgresConfiguration { sessions.configuration }
+    var reactor: Reactor { sessions.reactor }
+    var lending: Lending { sessions.lending }
+    /// Nil where the database has the names that statements write.
+    let names: SchemaNames?
+    private let sessions: Sessions
 
     /// - Parameter thread: waits for the pool's sockets; one of its own unless it is shared with other pools.
     package init(_ configuration: PostgresConfiguration, thread: PostgresThread = PostgresThread()) {
-        self.configuration = configuration
-        reactor = Reactor(thread)
-        lending = Lending(configuration, reactor)
+        sessions = Sessions(configuration, thread)
+        names = nil
     }
 
-    deinit {
-        lending.closeNow()
-        reactor.stop()
+    private init(_ sessions: Sessions, _ names: SchemaNames) {
+        self.sessions = sessions
+        self.names = names
     }
+
+    /// The same sessions, for a program whose schemas have those names in the database. Closing either closes both.
+    package func naming(_ names: SchemaNames) -> PostgresPool { PostgresPool(sessions, names) }
 
     /// Runs one statement by itself and answers with its rows. The answer is held in memory whole: bound it with `limit`.
     package func query(_ statement: Statement) async throws(PostgresError) -> Rows {
@@ -107,7 +112,7 @@ extension PostgresPool {
         } catch {
             return .failure(TransactionFailure(error: error))
         }
-        let transaction = PostgresTransaction(connection, isolation)
+        let transaction = PostgresTransaction(connection, isolation, names)
         let outcome: Result<R, TransactionFailure>
         do {
             let value = try await body(transaction)
@@ -135,7 +140,7 @@ extension PostgresPool {
         var repeats = 0
         while true {
             let connection = try await lending.borrow()
-            let limits = Connection.Limits(time: connection.timeLimit(statements: statements.count))
+            let limits = Connection.Limits(time: connection.timeLimit(statements: statements.count), names: names)
             let answer = await connection.perform(statements, limits)
             let isLost = !connection.isOpen
             if isTransaction, !isLost, !connection.isClean { await Self.rollBack(connection) }
@@ -151,5 +156,23 @@ extension PostgresPool {
 
     static func checkLength(_ statements: [Statement]) throws(PostgresError) {
         if statements.count > pipelineLimit { throw .encoding("too many statements in one round trip") }
+    }
+}
+
+/// What a pool shares with those that have other names for its schemas. The last that lets it go closes it.
+private final class Sessions: Sendable {
+    let configuration: PostgresConfiguration
+    let reactor: Reactor
+    let lending: Lending
+
+    init(_ configuration: PostgresConfiguration, _ thread: PostgresThread) {
+        self.configuration = configuration
+        reactor = Reactor(thread)
+        lending = Lending(configuration, reactor)
+    }
+
+    deinit {
+        lending.closeNow()
+        reactor.stop()
     }
 }

@@ -5,13 +5,15 @@ package final class PostgresTransaction {
 
     private let connection: Connection
     private let isolation: TransactionIsolation
+    private let names: SchemaNames?
     private var phase = Phase.notBegun
     private var firstFailure: PostgresError?
     private var hasTimeLimit = true
 
-    init(_ connection: Connection, _ isolation: TransactionIsolation) {
+    init(_ connection: Connection, _ isolation: TransactionIsolation, _ names: SchemaNames?) {
         self.connection = connection
         self.isolation = isolation
+        self.names = names
     }
 
     /// Lets statements run for ever, for migrations; the server's own limit is the caller's to lift.
@@ -38,7 +40,7 @@ package final class PostgresTransaction {
         let begins = phase == .notBegun
         let batch = begins ? [isolation.begin] + statements : statements
         let time = hasTimeLimit ? connection.timeLimit(statements: batch.count) : nil
-        let limits = Connection.Limits(cancellable: true, time: time)
+        let limits = Connection.Limits(time: time, names: names)
         switch await connection.perform(batch, limits) {
         case .success(let results):
             phase = .open

@@ -1,9 +1,11 @@
 /// Which statements a connection holds prepared, the least recently used first to go.
 struct StatementCache {
-    /// Statements that differ in the types of their values are prepared apart.
+    /// Statements that differ in the types of their values, or in what their schemas are called, are prepared apart.
     struct Key: Hashable, Sendable {
         let sql: String
         let types: [UInt32]
+        /// Of its schemas' names in the database.
+        var prefix: String?
     }
 
     private struct Entry {

@@ -162,8 +162,8 @@ import Testing
             #expect(try await store.pulse().conductorsUp == 2)
             clock.advance(by: 120)
             #expect(try await store.pulse().conductorsUp == 1)
-        case .postgres:
-            try await StoreKind.withPool { pool, store in
+        case .postgres, .sharedPostgres:
+            try await StoreKind.withPool(kind.names) { pool, store in
                 for lease in lives { _ = try await store.renew(lease, [:]) }
                 #expect(try await store.pulse().conductorsUp == 2)
                 // As if it were two minutes later.

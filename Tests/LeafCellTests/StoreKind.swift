@@ -12,6 +12,8 @@ import Testing
 /// Both adapters of the port, for one suite.
 enum StoreKind: String, CaseIterable, Sendable {
     case memory, postgres
+    /// Beside other cells' schemas in one database, as laboratories of many cells have them.
+    case sharedPostgres
 
     static var available: [StoreKind] { PrivatePostgres.isInstalled ? allCases : [.memory] }
 
@@ -22,15 +24,19 @@ enum StoreKind: String, CaseIterable, Sendable {
         switch self {
         case .memory:
             return try await body(InMemoryCellStore(cell: testCell, wallClock: wallClock))
-        case .postgres: return try await Self.withPool { _, store in try await body(store) }
+        case .postgres, .sharedPostgres: return try await Self.withPool(names) { _, store in try await body(store) }
         }
     }
 
+    /// Of its schemas, where they are not called as its statements do.
+    var names: SchemaNames? { self == .sharedPostgres ? SchemaNames(CellSchema.schemas, prefix: "c1_") : nil }
+
     /// A store on a database of its own, with the way around it.
     static func withPool<Result: Sendable>(
-        _ body: (PostgresPool, any CellStore) async throws -> Result
+        _ names: SchemaNames? = nil, _ body: (PostgresPool, any CellStore) async throws -> Result
     ) async throws -> Result {
-        let pool = PostgresPool(try await PrivatePostgres.shared().createDatabase())
+        var pool = PostgresPool(try await PrivatePostgres.shared().createDatabase())
+        if let names { pool = pool.naming(names) }
         do {
             try await Migrator(pool).migrate(CellSchema.migrations, schemaName: CellSchema.name)
             let result = try await body(pool, PostgresCellStore(pool: pool, cell: testCell))

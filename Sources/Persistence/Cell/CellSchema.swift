@@ -6,6 +6,8 @@ package import PostgresClient
 /// its sagas, except their leases.
 package enum CellSchema {
     package static let name = "cell"
+    /// All that its statements name.
+    package static let schemas: Set = [name, "saga", "outbox"]
 
     package static let migrations: [Migration] = [
         Migration(number: 1, name: "servers and hosts", statements: servers),
