@@ -13,15 +13,10 @@ package final class InMemoryBroker: Sendable {
     let timekeeper: Timekeeper?
     private let hosts = Mutex<[String: VirtualHost]>([:])
 
-    /// - Parameters:
-    ///   - clock: measures every time limit of the connections.
-    ///   - timekeeper: measures those of calls instead; it must run.
-    package init(
-        clock: any Clock<Duration> = ContinuousClock(), wallClock: any WallClock = SystemWallClock(),
-        timekeeper: Timekeeper? = nil
-    ) {
+    /// - Parameter clock: measures every time limit of the connections; a timekeeper those of calls without a task for each.
+    package init(clock: any Clock<Duration> = ContinuousClock(), wallClock: any WallClock = SystemWallClock()) {
         self.clock = clock
-        self.timekeeper = timekeeper
+        timekeeper = clock as? Timekeeper
         self.wallClock = wallClock
     }
 

@@ -93,7 +93,9 @@ package final class InMemoryBus: MessageBus {
     ) async throws(BusError) -> Envelope {
         let outcome: Result<Envelope, BusError>?
         if let timekeeper = broker.timekeeper {
-            let ticket = timekeeper.after(timeout) { [self] in answer.push(.failure(timedOut(what))) }
+            let ticket = timekeeper.at(timekeeper.now.advanced(by: timeout)) { [self] in
+                answer.push(.failure(timedOut(what)))
+            }
             outcome = await answer.next()
             timekeeper.forget(ticket)
         } else {

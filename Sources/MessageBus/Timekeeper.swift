@@ -1,25 +1,44 @@
 import Primitives
 import Synchronization
 
-/// Ends what takes too long for any number of waiters with one task: where there are hundreds at once, a task that sleeps
-/// for each of them costs more than what they wait for.
-package final class Timekeeper: Sendable {
-    /// How often it looks: what it ends is late by as much.
-    package static let interval: Duration = .milliseconds(100)
+/// A clock that wakes any number of sleepers with one task: where there are thousands, a system's timer for each of them
+/// costs more than what most do when they wake.
+///
+/// It stands still unless ``run()`` does.
+package final class Timekeeper: Clock {
+    package typealias Instant = ContinuousClock.Instant
 
-    private struct Entry {
-        let deadline: ContinuousClock.Instant
-        let action: @Sendable () -> Void
+    /// How often it looks: what waits for it is late by as much.
+    package static let interval: Duration = .milliseconds(20)
+
+    /// What is to be called off.
+    struct Ticket: Hashable {
+        fileprivate let turn: Int64
+        fileprivate let number: Int
     }
 
     private struct State {
-        var entries: [Int: Entry] = [:]
-        var lastTicket = 0
+        /// By the turn that they are due in, and in the order in which they came.
+        var turns: [Int64: [Int: @Sendable () -> Void]] = [:]
+        var lastTurn: Int64 = 0
+        var lastNumber = 0
     }
 
+    private let start = ContinuousClock.now
     private let state = Mutex(State())
 
     package init() {}
+
+    package var now: Instant { ContinuousClock.now }
+    package var minimumResolution: Duration { Self.interval }
+
+    /// - Throws: `CancellationError` when the task is cancelled.
+    package func sleep(until deadline: Instant, tolerance: Duration?) async throws {
+        let end = Mailbox<Void>()
+        let ticket = at(deadline) { end.push(()) }
+        defer { forget(ticket) }
+        guard await end.next() != nil else { throw CancellationError() }
+    }
 
     /// Until cancelled.
     package func run() async {
@@ -34,24 +53,36 @@ package final class Timekeeper: Sendable {
         }
     }
 
-    /// Calls `action` once `duration` is over, unless that is forgotten before.
-    func after(_ duration: Duration, _ action: @escaping @Sendable () -> Void) -> Int {
-        let deadline = ContinuousClock.now.advanced(by: duration)
-        return state.withLock { state in
-            state.lastTicket += 1
-            state.entries[state.lastTicket] = Entry(deadline: deadline, action: action)
-            return state.lastTicket
+    /// Calls `action` when `deadline` is over, unless that is forgotten before.
+    func at(_ deadline: Instant, _ action: @escaping @Sendable () -> Void) -> Ticket {
+        state.withLock { state in
+            let turn = max(turn(at: deadline) + 1, state.lastTurn + 1)
+            state.lastNumber += 1
+            state.turns[turn, default: [:]][state.lastNumber] = action
+            return Ticket(turn: turn, number: state.lastNumber)
         }
     }
 
-    func forget(_ ticket: Int) { state.withLock { $0.entries[ticket] = nil } }
-
-    func fire(at now: ContinuousClock.Instant) {
-        let due = state.withLock { state in
-            let due = state.entries.filter { $0.value.deadline <= now }.sorted { $0.key < $1.key }
-            for (ticket, _) in due { state.entries[ticket] = nil }
-            return due
+    func forget(_ ticket: Ticket) {
+        state.withLock { state in
+            state.turns[ticket.turn]?[ticket.number] = nil
+            if state.turns[ticket.turn]?.isEmpty == true { state.turns[ticket.turn] = nil }
         }
-        for (_, entry) in due { entry.action() }
     }
+
+    func fire(at now: Instant) {
+        let due = state.withLock { state -> [@Sendable () -> Void] in
+            let turn = turn(at: now)
+            guard turn > state.lastTurn else { return [] }
+            defer { state.lastTurn = turn }
+            // After a long pause there are fewer turns with somebody in them than turns that have gone by.
+            let past =
+                turn - state.lastTurn > state.turns.count
+                ? state.turns.keys.filter { $0 <= turn }.sorted() : Array(state.lastTurn + 1...turn)
+            return past.flatMap { (state.turns.removeValue(forKey: $0) ?? [:]).sorted { $0.key < $1.key }.map(\.value) }
+        }
+        for action in due { action() }
+    }
+
+    private func turn(at instant: Instant) -> Int64 { Int64((instant - start) / Self.interval) }
 }

@@ -5,6 +5,8 @@ import Primitives
 /// What is asked of a laboratory's API while a clock runs.
 package struct LabMeasurements: Sendable {
     static let pageSize = 100
+    /// Pages of one kind before it is another's turn.
+    static let turn = 5
     /// Boots accepted at once.
     static let bootConcurrency = 8
     static let pollInterval: Duration = .milliseconds(100)
@@ -16,6 +18,8 @@ package struct LabMeasurements: Sendable {
     /// The newest servers, all in the first cell; the oldest, in all cells in turn.
     package static let fewPath = "/compute/v2.1/servers/detail?limit=\(pageSize)"
     package static let spreadPath = fewPath + "&sort_key=created_at&sort_dir=asc"
+    /// Asks no cell: how quick the machine was while the pages were asked for.
+    package static let referencePath = "/compute/v2.1/flavors/detail"
 
     /// How far something is that a laboratory waits for.
     package struct Progress: Sendable, Equatable {
@@ -88,12 +92,31 @@ package struct LabMeasurements: Sendable {
 
     // MARK: Lists
 
-    /// One page after the other.
-    package func pages(_ path: String, count: Int) async throws -> LabRun.Latency {
-        for _ in 0..<max(3, count / 10) { _ = try await client.bytes("GET", path) }
-        var seconds: [Double] = []
-        for _ in 0..<count { seconds.append(try await timed { _ = try await client.bytes("GET", path) }) }
-        return LabRun.Latency(seconds)
+    /// A kind of page: how long it took, and what was used for one (milliseconds).
+    package struct Pages: Sendable {
+        package var latency: LabRun.Latency
+        package var used: Double
+    }
+
+    /// One page after the other, some of each kind in turn: a machine that others share is quicker at one moment than at
+    /// the next, and so all kinds have their part of each.
+    /// - Parameter used: what has been used until now (seconds).
+    package func pages(_ paths: [String], count: Int, used: () -> Double) async throws -> [Pages] {
+        for path in paths { for _ in 0..<max(3, count / 10) { _ = try await client.bytes("GET", path) } }
+        var seconds = paths.map { _ in [Double]() }
+        var uses = paths.map { _ in 0.0 }
+        while let done = seconds.last?.count, done < count {
+            for (index, path) in paths.enumerated() {
+                let before = used()
+                for _ in 0..<min(Self.turn, count - done) {
+                    seconds[index].append(try await timed { _ = try await client.bytes("GET", path) })
+                }
+                uses[index] += used() - before
+            }
+        }
+        return zip(seconds, uses).map { seconds, used in
+            Pages(latency: LabRun.Latency(seconds), used: LabRun.rounded(used * 1000 / Double(count)))
+        }
     }
 
     /// In how many cells the servers of the spread page are, by their hosts' names.

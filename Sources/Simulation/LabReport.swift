@@ -24,15 +24,21 @@ package struct LabRun: Codable, Sendable, Equatable {
         /// Its servers are spread over as many cells as there are, 100 at most.
         package var spread: Latency
         package var spreadCells: Int
-        /// CPU of the root's processes for one page of the first kind.
+        /// CPU of the root's processes for one page of the first kind (milliseconds).
         package var rootCPU: Double
+        /// The flavors, which no cell is asked for: tells how quick the machine was meanwhile.
+        package var reference: Latency
 
-        package init(few: Latency, spread: Latency, spreadCells: Int, rootCPU: Double) {
+        package init(few: Latency, spread: Latency, spreadCells: Int, rootCPU: Double, reference: Latency) {
             self.few = few
             self.spread = spread
             self.spreadCells = spreadCells
             self.rootCPU = rootCPU
+            self.reference = reference
         }
+
+        /// How many times as long a spread page takes as one of one cell.
+        package var ratio: Double { few.p50 > 0 ? LabRun.rounded(spread.p50 / few.p50) : 0 }
     }
 
     package struct Boots: Codable, Sendable, Equatable {
@@ -137,7 +143,8 @@ package struct LabReport: Codable, Sendable, Equatable {
     }
 
     package static let columns = [
-        "cells", "branches", "hosts", "servers", "page in one cell p50/p99 ms", "spread p50/p99 ms", "boots/s",
+        "cells", "branches", "hosts", "servers", "flavors p50 ms", "page in one cell p50/p99 ms", "spread p50/p99 ms",
+        "ratio", "boots/s",
         "dead cell s", "root MiB", "root CPU %", "root sockets", "root sessions", "all MiB", "all CPU %", "s",
     ]
 
@@ -146,8 +153,9 @@ package struct LabReport: Codable, Sendable, Equatable {
         runs.map { run in
             [
                 "\(run.cells)", "\(run.branches)", "\(run.hosts)", "\(run.instances)",
-                "\(run.list.few.p50)/\(run.list.few.p99)", "\(run.list.spread.p50)/\(run.list.spread.p99)",
-                "\(run.boots.perSecond)", run.deadCell.map { "\($0.noticedAfter)" } ?? "-", "\(run.root.memoryMiB)",
+                "\(run.list.reference.p50)", "\(run.list.few.p50)/\(run.list.few.p99)",
+                "\(run.list.spread.p50)/\(run.list.spread.p99)", "\(run.list.ratio)", "\(run.boots.perSecond)",
+                run.deadCell.map { "\($0.noticedAfter)" } ?? "-", "\(run.root.memoryMiB)",
                 "\(run.root.restingCPU)", "\(run.root.sockets)", "\(run.root.databaseSessions)", "\(run.memoryMiB)",
                 "\(run.root.restingLaboratoryCPU)", "\(run.seconds)",
             ]

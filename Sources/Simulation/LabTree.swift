@@ -5,7 +5,7 @@ package struct LabTree: Sendable, Equatable {
     /// So many leaves stand directly below the root, unless branches are asked for.
     package static let directLimit = 32
     /// Children of one parent, where nothing else is asked for.
-    package static let childLimit = 100
+    package static let childLimit = 500
 
     /// Children of the root; none when the leaves are that.
     package let branches: [CellPath]

@@ -22,7 +22,8 @@ package struct SimulatedBranch: Sendable {
         supervisor = BranchSupervisor(
             cell: cell, name: "supervisor-1", version: version, store: store, bus: bus,
             router: ChildRouter(sender: sender, ids: ids, wallClock: wallClock, connect: connect),
-            clock: clock, wallClock: wallClock, ids: ids, parentSettings: pace.parent, logger: logger)
+            clock: clock, wallClock: wallClock, ids: ids, settings: pace.branch, parentSettings: pace.parent,
+            logger: logger)
     }
 
     /// Until cancelled.

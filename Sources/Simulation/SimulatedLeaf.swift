@@ -14,6 +14,8 @@ package struct SimulatedLeaf: Sendable {
     /// what each does at rest is stretched. What is measured does not wait for any of it.
     package struct Pace: Sendable {
         package var child = ChildSettings()
+        /// Of branches towards the root.
+        package var branch = ChildSettings.branch
         /// Of branches towards their leaves.
         package var parent = ParentSettings()
         package var conductor = ConductorSettings()
@@ -22,21 +24,22 @@ package struct SimulatedLeaf: Sendable {
         package init(cells: Int) {
             guard cells > Self.unstretched else { return }
             child.heartbeatInterval = .seconds(1)
-            child.pulseInterval = .seconds(10)
+            child.pulseInterval = .seconds(20)
+            branch.pulseInterval = .seconds(5)
             parent.pollInterval = .seconds(10)
             parent.auditInterval = .seconds(600)
-            child.publishInterval = .seconds(30)
+            child.publishInterval = .seconds(60)
             child.dutyDuration = .seconds(600)
-            child.reconcileInterval = .seconds(300)
+            child.reconcileInterval = .seconds(600)
             conductor.tick = .seconds(2)
-            conductor.sweepInterval = .seconds(30)
+            conductor.sweepInterval = .seconds(60)
             conductor.leaseDuration = .seconds(180)
             conductor.hostTimeout = .seconds(1800)
             hosts.beat = .seconds(300)
         }
 
         /// So many leaves run as they would on machines of their own.
-        static let unstretched = 32
+        package static let unstretched = 32
     }
 
     package let cell: CellPath
@@ -49,10 +52,12 @@ package struct SimulatedLeaf: Sendable {
     /// - Parameters:
     ///   - outside: the supervisor's connection, on which the parent speaks.
     ///   - inside: opens connections of the conductor and of hosts.
+    ///   - hostClock: measures what hosts take for a step.
     package init(
         cell: CellPath, hosts: [SimulatedHosts.Host], guests: [HostName: [ServerID]], store: any CellStore,
         outside: any MessageBus, inside: @escaping @Sendable () -> any MessageBus, pace: Pace,
-        clock: any Clock<Duration>, wallClock: any WallClock, ids: any IDSource, version: String, logger: Logger
+        clock: any Clock<Duration>, hostClock: any Clock<Duration>, wallClock: any WallClock, ids: any IDSource,
+        version: String, logger: Logger
     ) {
         self.cell = cell
         let store = NudgedStore(store)
@@ -64,7 +69,7 @@ package struct SimulatedLeaf: Sendable {
             cell: cell, name: "conductor-1", store: store, bus: inside(), clock: clock, wallClock: wallClock, ids: ids,
             settings: pace.conductor, logger: logger)
         self.hosts = SimulatedHosts(
-            hosts, kind: pace.hosts, guests: guests, connect: inside, clock: clock, wallClock: wallClock, ids: ids,
+            hosts, kind: pace.hosts, guests: guests, connect: inside, clock: hostClock, wallClock: wallClock, ids: ids,
             logger: logger)
     }
 

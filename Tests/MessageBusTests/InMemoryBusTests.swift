@@ -15,7 +15,7 @@ import Testing
 
     @Test(arguments: BusContract.calls) func keepsWithATimekeeperToo(_ clause: BusContract) async throws {
         let timekeeper = Timekeeper()
-        let fixture = Fixture(broker: InMemoryBroker(timekeeper: timekeeper))
+        let fixture = Fixture(broker: InMemoryBroker(clock: timekeeper))
         try await alongside({ await timekeeper.run() }) { try await clause.check(fixture) }
     }
 

@@ -4,8 +4,8 @@ import Testing
 
 @Suite struct LabTreeTests {
     @Test(
-        "branches stand between when there are many leaves, so that no cell has more than a hundred children",
-        arguments: [(1, 0), (32, 0), (33, 1), (100, 1), (101, 2), (1000, 10), (2000, 20)])
+        "branches stand between when there are many leaves, so that no cell has more than five hundred children",
+        arguments: [(1, 0), (32, 0), (33, 1), (500, 1), (501, 2), (1000, 2), (2000, 4)])
     func branches(cells: Int, count: Int) {
         let tree = LabTree(cells: cells)
         #expect(tree.branches.count == count)

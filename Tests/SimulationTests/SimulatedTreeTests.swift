@@ -88,8 +88,8 @@ struct SimulatedTreeTests {
             leaves.append(
                 SimulatedLeaf(
                     cell: path, hosts: own, guests: guests, store: leaf, outside: broker.connect(),
-                    inside: { broker.connect() }, pace: pace, clock: ContinuousClock(), wallClock: SystemWallClock(),
-                    ids: SystemIDSource(), version: "test", logger: logger))
+                    inside: { broker.connect() }, pace: pace, clock: ContinuousClock(), hostClock: ContinuousClock(),
+                    wallClock: SystemWallClock(), ids: SystemIDSource(), version: "test", logger: logger))
         }
         let branch = SimulatedBranch(
             cell: store.cell, store: store, bus: InMemoryBroker().connect(),

@@ -31,7 +31,7 @@ struct LabCells: Sendable {
     let leaves: [Leaf]
     private let branches: [PostgresBranchStore]
     private let logger: Logger
-    /// Of all calls within this process.
+    /// Wakes all that waits within this process, but for what is measured.
     let timekeeper = Timekeeper()
 
     /// Makes the cells' databases, with the servers that are there from the beginning and the branches' mappings.
@@ -42,10 +42,10 @@ struct LabCells: Sendable {
         self.shape = shape
         self.servers = servers
         self.logger = logger
-        try await servers.makeTemplates()
+        let databases = try await LeafDatabases(shape, servers)
         leaves = try await parallelMap(Array(shape.tree.leaves.enumerated()), limit: Self.parallel) {
             [timekeeper] number, path in
-            let pool = try await servers.makeDatabase(of: path, .leaf, sessions: shape.sessionsPerLeaf)
+            let pool = try await databases.make(for: path, number)
             let store = PostgresCellStore(pool: pool, cell: path)
             let hosts = (1...shape.hostsPerCell).map {
                 SimulatedHosts.Host(name: HostName("\(path.name)-h\($0)"), provider: SystemIDSource().next())
@@ -54,8 +54,9 @@ struct LabCells: Sendable {
             made()
             return Leaf(
                 path: path, store: store, hosts: hosts, guests: guests,
-                broker: InMemoryBroker(timekeeper: timekeeper))
+                broker: InMemoryBroker(clock: timekeeper))
         }
+        if !shape.tree.branches.isEmpty { try await servers.makeTemplate(.branch) }
         branches = try await parallelMap(shape.tree.branches, limit: Self.parallel) { path in
             let pool = try await servers.makeDatabase(of: path, .branch, sessions: LabShape.sessionsPerBranch)
             let store = PostgresBranchStore(pool: pool, cell: path)
@@ -85,7 +86,7 @@ struct LabCells: Sendable {
             }
             return SimulatedBranch(
                 cell: store.cell, store: store, bus: try servers.connect(store.cell, as: "supervisor"),
-                connect: connect, pace: shape.pace, clock: ContinuousClock(), wallClock: SystemWallClock(),
+                connect: connect, pace: shape.pace, clock: timekeeper, wallClock: SystemWallClock(),
                 ids: SystemIDSource(), version: ProcessShell.version, logger: logger)
         }
     }
@@ -99,7 +100,7 @@ struct LabCells: Sendable {
             return SimulatedLeaf(
                 cell: leaf.path, hosts: leaf.hosts, guests: leaf.guests, store: leaf.store,
                 outside: try isOutsideReal ? servers.connect(leaf.path, as: "supervisor") : leaf.broker.connect(),
-                inside: { inside("inside") }, pace: shape.pace, clock: ContinuousClock(),
+                inside: { inside("inside") }, pace: shape.pace, clock: timekeeper, hostClock: ContinuousClock(),
                 wallClock: SystemWallClock(), ids: SystemIDSource(), version: ProcessShell.version, logger: logger)
         }
     }
@@ -134,6 +135,34 @@ struct LabCells: Sendable {
             for pool in leaves.map(\.store.pool) + branches.map(\.pool) {
                 group.addTask { await pool.close(grace: .zero) }
             }
+        }
+    }
+}
+
+/// Where leaves keep what they have: each in a database of its own, or many beside each other in one.
+private struct LeafDatabases: Sendable {
+    private let shape: LabShape
+    private let servers: LabServers
+    /// Of the database that all leaves share; empty when they don't.
+    private let shared: [PostgresPool]
+
+    init(_ shape: LabShape, _ servers: LabServers) async throws {
+        self.shape = shape
+        self.servers = servers
+        switch shape.leafDatabases {
+        case .own:
+            shared = []
+            try await servers.makeTemplate(.leaf)
+        case .shared(let sessions):
+            let leaves = (shape.tree.leaves.count + sessions - 1) / sessions
+            shared = try await servers.makeSharedDatabase(leavesOfASession: leaves, sessions: sessions)
+        }
+    }
+
+    func make(for leaf: CellPath, _ number: Int) async throws -> PostgresPool {
+        switch shape.leafDatabases {
+        case .own(let sessions): try await servers.makeDatabase(of: leaf, .leaf, sessions: sessions)
+        case .shared: try await servers.makeSchemas(of: leaf, in: shared[number % shared.count])
         }
     }
 }

@@ -52,29 +52,54 @@ struct LabServers: Sendable {
 
     // MARK: Databases
 
-    /// Makes the databases that those of all cells are copies of.
-    func makeTemplates() async throws {
-        for kind in [CellKind.leaf, .branch] {
-            let name = Self.template(kind)
-            try await administration.execute(Statement(raw: "create database \(name) template template0").once)
-            let pool = try pool(name, sessions: 1)
-            _ = try await CellSchemas.migrate(pool, kind)
-            await pool.close(grace: .seconds(1))
-        }
+    /// Makes what a cell's database is a copy of.
+    func makeTemplate(_ kind: CellKind) async throws {
+        let pool = try await makeDatabase(Self.template(kind), from: "template0", sessions: 1)
+        _ = try await CellSchemas.migrate(pool, kind)
+        await pool.close(grace: .seconds(1))
     }
 
     private static func template(_ kind: CellKind) -> String { "lab_\(kind)" }
 
-    /// Makes a cell's database: copied file by file, which takes a quarter of the time that writing a log of it takes.
+    /// Makes a cell's database.
     func makeDatabase(of cell: CellPath, _ kind: CellKind, sessions: Int) async throws -> PostgresPool {
         let name = "lab_cell_\(cell.components.joined(separator: "_"))"
+        return try await makeDatabase(name, from: Self.template(kind), sessions: sessions)
+    }
+
+    /// Makes one database for many leaves: pools of one session each, for one leaf after the other. A leaf keeps to its
+    /// session, so that each session knows the tables of its own leaves only.
+    func makeSharedDatabase(leavesOfASession leaves: Int, sessions: Int) async throws -> [PostgresPool] {
+        let name = "lab_leaves"
+        await (try makeDatabase(name, from: "template0", sessions: 1)).close(grace: .seconds(1))
+        return try (0..<sessions).map { _ in
+            try pool(name, sessions: 1) { $0.preparedStatementLimit = Self.statementsOfALeaf * leaves }
+        }
+    }
+
+    /// More than a leaf has.
+    private static let statementsOfALeaf = 128
+
+    /// Makes a leaf's schemas in a database of many leaves.
+    func makeSchemas(of leaf: CellPath, in pool: PostgresPool) async throws -> PostgresPool {
+        let named = pool.naming(SchemaNames(CellSchema.schemas, prefix: "\(leaf.name)_"))
+        _ = try await CellSchemas.migrate(named, .leaf)
+        return named
+    }
+
+    /// Copied file by file, which takes a quarter of the time that writing a log of it takes.
+    private func makeDatabase(_ name: String, from template: String, sessions: Int) async throws -> PostgresPool {
         try await administration.execute(
-            Statement(raw: "create database \(name) template \(Self.template(kind)) strategy file_copy").once)
+            Statement(raw: "create database \(name) template \(template) strategy file_copy").once)
         return try pool(name, sessions: sessions)
     }
 
-    private func pool(_ database: String, sessions: Int) throws -> PostgresPool {
-        PostgresPool(try Self.configuration(ready, database: database, sessions: sessions), thread: thread)
+    private func pool(
+        _ database: String, sessions: Int, _ change: (inout PostgresConfiguration) -> Void = { _ in }
+    ) throws -> PostgresPool {
+        var configuration = try Self.configuration(ready, database: database, sessions: sessions)
+        change(&configuration)
+        return PostgresPool(configuration, thread: thread)
     }
 
     /// Sessions of the root's processes with the root's database.
@@ -88,13 +113,10 @@ struct LabServers: Sendable {
     }
 
     /// What the database's own upkeep does within minutes in a cloud.
-    func analyze() async throws {
-        try await Self.analyze(
-            ["directory.instances", "directory.hosts", "placement.providers", "placement.inventories"], in: root)
-    }
+    func analyze() async throws { try await root.execute(Statement(raw: "vacuum analyze").once) }
 
     static func analyze(_ tables: [String], in pool: PostgresPool) async throws {
-        for table in tables { try await pool.execute(Statement(raw: "vacuum analyze \(table)").once) }
+        try await pool.execute(Statement(raw: "analyze \(tables.joined(separator: ", "))").once)
     }
 
     // MARK: What the root knows

@@ -48,10 +48,29 @@ struct LabShape: Sendable {
         return pace
     }
 
-    /// Sessions of each leaf with its database: what a machine holds, shared among the leaves.
-    var sessionsPerLeaf: Int { tree.leaves.count <= 50 ? 4 : tree.leaves.count <= 200 ? 2 : 1 }
+    enum LeafDatabases: Equatable {
+        /// With so many sessions each.
+        case own(sessions: Int)
+        /// With so many sessions in all.
+        case shared(sessions: Int)
+    }
+
+    /// Each leaf has a database of its own as long as a machine holds as many sessions as they would have in a cloud. More
+    /// have schemas of their own in one database: a thousand server processes on one machine would be what is measured.
+    var leafDatabases: LeafDatabases {
+        tree.leaves.count <= SimulatedLeaf.Pace.unstretched ? .own(sessions: 4) : .shared(sessions: 16)
+    }
+
     /// As a branch's supervisor has by itself; it listens on two more.
     static let sessionsPerBranch = 4
+
     /// Of the database server, with room for the root's and for those that make databases.
-    var sessions: Int { tree.leaves.count * sessionsPerLeaf + tree.branches.count * (Self.sessionsPerBranch + 2) + 100 }
+    var sessions: Int {
+        let ofLeaves =
+            switch leafDatabases {
+            case .own(let sessions): tree.leaves.count * sessions
+            case .shared(let sessions): sessions
+            }
+        return ofLeaves + tree.branches.count * (Self.sessionsPerBranch + 2) + 100
+    }
 }

@@ -190,13 +190,12 @@ struct Laboratory: Sendable {
         guard fewCells == 1 else { throw LabFailure("the newest servers are in \(fewCells) cells") }
         let spreadCells = try await measurements.cells(of: LabMeasurements.spreadPath, cellOfHost: cellOf)
         let root = servers.pids(of: "api", "supervisor-root")
-        let before = ProcessMeter.cpu(root)
-        let few = try await measurements.pages(LabMeasurements.fewPath, count: shape.pages)
-        let used = ProcessMeter.cpu(root) - before
-        let spread = try await measurements.pages(LabMeasurements.spreadPath, count: shape.pages)
+        let pages = try await measurements.pages(
+            [LabMeasurements.fewPath, LabMeasurements.spreadPath, LabMeasurements.referencePath], count: shape.pages
+        ) { ProcessMeter.cpu(root) }
         return LabRun.List(
-            few: few, spread: spread, spreadCells: spreadCells,
-            rootCPU: LabRun.rounded(used * 1000 / Double(shape.pages)))
+            few: pages[0].latency, spread: pages[1].latency, spreadCells: spreadCells, rootCPU: pages[0].used,
+            reference: pages[2].latency)
     }
 
     /// What the root uses while nobody asks for anything.

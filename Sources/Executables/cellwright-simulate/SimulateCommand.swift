@@ -68,7 +68,7 @@ struct SimulateCommand: AsyncParsableCommand {
     var boots = 200
 
     @Option(help: "Pages asked for, of each kind.")
-    var pages = 200
+    var pages = 400
 
     @Option(help: "Seconds that the root rests while its CPU is measured.")
     var rest = 10

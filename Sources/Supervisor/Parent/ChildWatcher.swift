@@ -10,7 +10,7 @@ import Synchronization
 
 /// A parent's ear at one child: applies the child's events in order, fills gaps by asking, keeps its health, and reads
 /// its servers again when the directory has lost some.
-struct ChildWatcher: Sendable {
+final class ChildWatcher: Sendable {
     static let retryDelay: Duration = .seconds(1)
     /// Time that the child has to send a batch again (seconds).
     static let resendLimit: TimeInterval = 10
