@@ -16,7 +16,7 @@ struct SimulateCommand: AsyncParsableCommand {
         discussion: """
             Starts the root of a development cloud (its own PostgreSQL and RabbitMQ, the API and the root's supervisor as \
             they are deployed), and serves every cell below it in this process: the real supervisors, conductors, stores \
-            and messages, each cell with a database of its own, on hosts that do at once what they are asked. It measures \
+            and messages, each cell with tables of its own, on hosts that do at once what they are asked. It measures \
             pages of servers, boots and the death of a cell through the API, prints a table, and writes report.json and \
             plots. Give several numbers of cells to see what grows with them.
             """,
