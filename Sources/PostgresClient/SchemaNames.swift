@@ -1,7 +1,8 @@
 /// What a program's schemas are called in a database that holds those of several programs: each has a prefix before its name.
 ///
 /// The program's statements stay as they are. In the text that the server is sent, a schema's name gets its prefix where it
-/// qualifies another (`cell.instances`) and after the word `schema`; not within quotes of either kind.
+/// qualifies another (`cell.instances`) and after the word `schema`; not within quotes of either kind. What else a database
+/// has one of, such as notifications' channels and advisory locks, its programs share.
 package struct SchemaNames: Sendable, Hashable {
     package let schemas: Set<String>
     package let prefix: String
