@@ -8,7 +8,7 @@ import Synchronization
 package final class Timekeeper: Clock {
     package typealias Instant = ContinuousClock.Instant
 
-    /// How often it looks: what waits for it is late by as much.
+    /// How often it looks. It wakes nobody early, so what waits for it is late by up to twice as much.
     package static let interval: Duration = .milliseconds(20)
 
     /// What is to be called off.

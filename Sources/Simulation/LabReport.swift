@@ -144,8 +144,8 @@ package struct LabReport: Codable, Sendable, Equatable {
 
     package static let columns = [
         "cells", "branches", "hosts", "servers", "flavors p50 ms", "page in one cell p50/p99 ms", "spread p50/p99 ms",
-        "ratio", "boots/s",
-        "dead cell s", "root MiB", "root CPU %", "root sockets", "root sessions", "all MiB", "all CPU %", "s",
+        "ratio", "boots/s", "dead cell s", "root MiB", "root CPU %", "root sockets", "root sessions", "all MiB",
+        "all CPU %", "s",
     ]
 
     /// One for each of ``columns``, of each run.

@@ -31,7 +31,7 @@ struct LabCells: Sendable {
     let leaves: [Leaf]
     private let branches: [PostgresBranchStore]
     private let logger: Logger
-    /// Wakes all that waits within this process, but for what is measured.
+    /// Wakes leaves, branches and calls between them; hosts at their steps have the system's clock.
     let timekeeper = Timekeeper()
 
     /// Makes the cells' databases, with the servers that are there from the beginning and the branches' mappings.
