@@ -57,6 +57,8 @@ private final class Attacker: Sendable {
     let other: String
     private let cell: DevReady.Cell
     private let ready: DevReady
+    /// What the host says in truth, so that servers of the tests after this one are where they expect them.
+    private let zone: String
     private let bus: RabbitMQConnection
     private let user: String
     private let password: Secret
@@ -78,6 +80,7 @@ private final class Attacker: Sendable {
         self.ready = ready
         self.settings = settings
         self.password = password
+        zone = try settings.text("availabilityZone")
         user = try settings.text("bus.user")
         bus = try Self.connection(settings, vhost: try settings.text("bus.vhost"), password)
     }
@@ -391,7 +394,7 @@ private final class Attacker: Sendable {
 
     private func heartbeat(of name: String, provider: ProviderID, guests: [GuestReport]?) -> AgentHeartbeat {
         AgentHeartbeat(
-            host: HostName(name), providerID: provider, availabilityZone: "nova", sentAt: .now, inventory: nil,
+            host: HostName(name), providerID: provider, availabilityZone: zone, sentAt: .now, inventory: nil,
             guests: guests)
     }
 
