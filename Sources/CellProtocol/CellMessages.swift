@@ -107,11 +107,49 @@ package struct GetRequest: CellRequest {
         package init(rows: [Row]) { self.rows = rows }
     }
 
+    /// How many of the servers the asker knows to be in a leaf.
+    package struct Share: Codable, Sendable, Equatable {
+        package var leaf: CellPath
+        package var count: Int
+        package init(leaf: CellPath, count: Int) {
+            self.leaf = leaf
+            self.count = count
+        }
+    }
+
     package var ids: [ServerID]
     package var view: ServerViewContext
+    /// Where the servers are by the asker's directory, so that a branch need not look: the first of ``ids`` in the first
+    /// of these leaves, the next in the second. Nil when it can't tell.
+    package var shares: [Share]?
+
     package init(ids: [ServerID], view: ServerViewContext) {
         self.ids = ids
         self.view = view
+    }
+
+    /// - Parameter child: whom it is for; a leaf is not told that its servers are its own.
+    package init(_ places: [(id: ServerID, leaf: CellPath)], in child: CellPath, view: ServerViewContext) {
+        if places.allSatisfy({ $0.leaf == child }) {
+            self.init(ids: places.map(\.id), view: view)
+            return
+        }
+        let byLeaf = Dictionary(grouping: places, by: \.leaf)
+        self.init(ids: byLeaf.values.flatMap { $0.map(\.id) }, view: view)
+        shares = byLeaf.map { Share(leaf: $0.key, count: $0.value.count) }
+    }
+
+    /// The leaf of each server, if ``shares`` tells it of all and all leaves are below `cell`.
+    package func leaves(below cell: CellPath) -> [ServerID: CellPath]? {
+        guard let shares else { return nil }
+        var leaves: [ServerID: CellPath] = [:]
+        var rest = ids[...]
+        for share in shares {
+            guard share.count >= 0, share.count <= rest.count, cell.child(toward: share.leaf) != nil else { return nil }
+            for id in rest.prefix(share.count) { leaves[id] = share.leaf }
+            rest = rest.dropFirst(share.count)
+        }
+        return rest.isEmpty ? leaves : nil
     }
 }
 

@@ -8,6 +8,7 @@ extension GetRequest: JSONReadable {
     package init(_ reader: inout JSONReader) throws(JSONSyntaxError) {
         var ids: [ServerID]?
         var view: ServerViewContext?
+        var shares: [Share]?
         try reader.object { (key, reader) throws(JSONSyntaxError) in
             switch key {
             case "ids":
@@ -15,11 +16,18 @@ extension GetRequest: JSONReadable {
                 try reader.array { reader throws(JSONSyntaxError) in read.append(try reader.named { ServerID($0) }) }
                 ids = read
             case "view": view = try ServerViewContext(&reader)
+            case "shares":
+                shares = try reader.optional { reader throws(JSONSyntaxError) in
+                    var read: [Share] = []
+                    try reader.array { reader throws(JSONSyntaxError) in read.append(try Share(&reader)) }
+                    return read
+                }
             default: try reader.skip()
             }
         }
         guard let ids, let view else { throw reader.error("a request without all its members") }
         self.init(ids: ids, view: view)
+        self.shares = shares
     }
 
     package init(body: Data) throws { self = try Self(json: Array(body)) }
@@ -31,9 +39,34 @@ extension GetRequest: JSONWritable {
             for id in ids { writer.element(id.description) }
         }
         writer.field("view", view)
+        guard let shares else { return }
+        writer.array("shares") { writer in
+            for share in shares {
+                writer.object { writer in
+                    writer.field("leaf", share.leaf.description)
+                    writer.field("count", share.count)
+                }
+            }
+        }
     }
 
     package func body() -> Data { Data(json) }
+}
+
+extension GetRequest.Share: JSONReadable {
+    package init(_ reader: inout JSONReader) throws(JSONSyntaxError) {
+        var leaf: CellPath?
+        var count: Int?
+        try reader.object { (key, reader) throws(JSONSyntaxError) in
+            switch key {
+            case "leaf": leaf = try reader.named { CellPath($0) }
+            case "count": count = try reader.integer()
+            default: try reader.skip()
+            }
+        }
+        guard let leaf, let count else { throw reader.error("a share without all its members") }
+        self.init(leaf: leaf, count: count)
+    }
 }
 
 extension ServerViewContext: JSONReadable {

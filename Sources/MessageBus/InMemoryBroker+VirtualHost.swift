@@ -10,7 +10,7 @@ extension InMemoryBroker.VirtualHost {
     /// Ends a connection with everything that waits on it, and its exclusive queues.
     mutating func removeConnection(_ number: Int) {
         guard let connection = connections.removeValue(forKey: number) else { return }
-        for key in connection.calls.keys.sorted() { connection.calls[key]?.push(.failure(.closed)) }
+        for key in connection.calls.keys.sorted() { give(.failure(.closed), to: connection.calls[key]) }
         for key in connection.waiters.keys.sorted() { connection.waiters[key]?.finish(.closed) }
         for key in consumers.keys.sorted() where consumers[key]?.connection == number {
             removeConsumer(key, failure: .closed)
@@ -28,7 +28,7 @@ extension InMemoryBroker.VirtualHost {
             for number in connections.keys.sorted() {
                 guard let waiters = connections[number]?.waiters else { continue }
                 connections[number]?.waiters = [:]
-                for key in waiters.keys.sorted() { waiters[key]?.push(()) }
+                for key in waiters.keys.sorted() { give((), to: waiters[key]) }
             }
             for name in queues.keys.sorted() { dispatch(name) }
         } else {
@@ -36,7 +36,7 @@ extension InMemoryBroker.VirtualHost {
                 guard let calls = connections[number]?.calls else { continue }
                 connections[number]?.calls = [:]
                 for key in calls.keys.sorted() {
-                    calls[key]?.push(.failure(.disconnected("the connection was lost during the call")))
+                    give(.failure(.disconnected("the connection was lost during the call")), to: calls[key])
                 }
             }
             for key in consumers.keys.sorted() { takeBack(from: key) }
@@ -70,6 +70,52 @@ extension InMemoryBroker.VirtualHost {
             }
             try checkOwner(of: queue, connection: connection)
             if !bindings.contains(binding) { bindings.append(binding) }
+        }
+    }
+
+    // MARK: What connections do
+
+    /// Another publish or call is under way, whose number it is told; until ``leave(_:_:)``.
+    mutating func enter(_ connection: Int) -> Result<Int, BusError> {
+        if connections[connection]?.inFlight == BusLimits.publishesInFlight {
+            let limit = BusLimits.publishesInFlight
+            return .failure(.tooManyInFlight("\(limit) publishes and calls on one connection"))
+        }
+        connections[connection]?.inFlight += 1
+        return .success(nextNumber())
+    }
+
+    mutating func leave(_ connection: Int, _ number: Int) {
+        connections[connection]?.inFlight -= 1
+        connections[connection]?.calls[number] = nil
+    }
+
+    /// Runs `body` now, or notes the waiter and answers `nil` when nothing can be reached.
+    mutating func attempt<Value>(
+        on connection: Int, waiter: (number: Int, mailbox: Mailbox<Void>)? = nil,
+        _ body: (inout Self) throws(BusError) -> Value
+    ) -> Result<Value, BusError>? {
+        guard connections[connection] != nil else { return .failure(.closed) }
+        guard isReachable else {
+            if let waiter { connections[connection]?.waiters[waiter.number] = waiter.mailbox }
+            return nil
+        }
+        do throws(BusError) {
+            return .success(try body(&self))
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    /// Sends a call, and keeps where its answer goes.
+    mutating func call(
+        _ number: Int, _ request: Envelope, to address: BusAddress, from connection: Int,
+        _ answer: Mailbox<Result<Envelope, BusError>>
+    ) throws(BusError) {
+        connections[connection]?.calls[number] = answer
+        let replyTo = InMemoryBroker.Message.ReplyTo(connection: connection, call: number)
+        guard try route(request, to: address, replyTo: replyTo) else {
+            throw .unroutable("no queue \"\(address.routingKey)\"")
         }
     }
 
@@ -113,8 +159,10 @@ extension InMemoryBroker.VirtualHost {
         dispatch(consumer.queue)
     }
 
-    /// Carries out what a handler decided. A message that is no longer in that consumer's hand is left alone.
-    mutating func settle(_ held: InMemoryBroker.Held, _ disposition: Disposition) {
+    /// Carries out what a handler decided, its answer first. A message that is no longer in that consumer's hand is left
+    /// alone.
+    mutating func settle(_ held: InMemoryBroker.Held, _ disposition: Disposition, answer: Envelope?) {
+        if let answer, let replyTo = held.message.content.replyTo { self.answer(replyTo, with: answer) }
         guard let queue = consumers[held.consumer]?.queue,
             let message = consumers[held.consumer]?.inHand.removeValue(forKey: held.message.sequence)
         else { return }
@@ -123,11 +171,15 @@ extension InMemoryBroker.VirtualHost {
     }
 
     /// Hands an answer to the call that waits for it, if it still does.
-    mutating func answer(_ replyTo: InMemoryBroker.Message.ReplyTo, with envelope: Envelope) {
-        connections[replyTo.connection]?.calls.removeValue(forKey: replyTo.call)?.push(.success(envelope))
+    private mutating func answer(_ replyTo: InMemoryBroker.Message.ReplyTo, with envelope: Envelope) {
+        give(.success(envelope), to: connections[replyTo.connection]?.calls.removeValue(forKey: replyTo.call))
     }
 
     // MARK: -
+
+    private mutating func give<Element>(_ element: Element, to mailbox: Mailbox<Element>?) {
+        if let wake = mailbox?.put(element) { wakes.append(wake) }
+    }
 
     private func checkOwner(of queue: InMemoryBroker.Queue, connection: Int) throws(BusError) {
         guard queue.owner == nil || queue.owner == connection else {
@@ -163,7 +215,7 @@ extension InMemoryBroker.VirtualHost {
         {
             queues[name]?.consumers.append(number)
             consumers[number]?.inHand[message.sequence] = message
-            consumers[number]?.mailbox.push(InMemoryBroker.Held(consumer: number, message: message))
+            give(InMemoryBroker.Held(consumer: number, message: message), to: consumers[number]?.mailbox)
         }
     }
 

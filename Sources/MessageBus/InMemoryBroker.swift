@@ -11,7 +11,7 @@ package final class InMemoryBroker: Sendable {
     let clock: any Clock<Duration>
     let wallClock: any WallClock
     let timekeeper: Timekeeper?
-    private let hosts = Mutex<[String: VirtualHost]>([:])
+    private let places = Mutex<[String: Place]>([:])
 
     /// - Parameter clock: measures every time limit of the connections; a timekeeper those of calls without a task for each.
     package init(clock: any Clock<Duration> = ContinuousClock(), wallClock: any WallClock = SystemWallClock()) {
@@ -22,23 +22,42 @@ package final class InMemoryBroker: Sendable {
 
     /// A new connection to a virtual host, which comes into being with its first connection.
     package func connect(vhost: String = "/") -> InMemoryBus {
-        let identifier = access(vhost) { $0.addConnection() }
-        return InMemoryBus(broker: self, vhost: vhost, connection: identifier)
+        let place = place(vhost)
+        return InMemoryBus(broker: self, place: place, connection: place.access { $0.addConnection() })
     }
 
     /// A fault for tests: while a virtual host can't be reached its connections are down, their calls fail, what they
     /// have in hand is delivered again later, and what they want to send waits.
     package func setReachable(_ isReachable: Bool, vhost: String = "/") {
-        access(vhost) { $0.setReachable(isReachable) }
+        place(vhost).access { $0.setReachable(isReachable) }
     }
 
     /// How many messages wait in a queue, those in a consumer's hand not counted; `nil` when there is no such queue.
     package func depth(of queue: String, vhost: String = "/") -> Int? {
-        access(vhost) { $0.queues[queue]?.messages.count }
+        place(vhost).access { $0.queues[queue]?.messages.count }
     }
 
-    func access<Value>(_ vhost: String, _ body: (inout VirtualHost) -> Value) -> Value {
-        hosts.withLock { body(&$0[vhost, default: VirtualHost()]) }
+    private func place(_ vhost: String) -> Place {
+        places.withLock { places in
+            let place = places[vhost] ?? Place()
+            places[vhost] = place
+            return place
+        }
+    }
+
+    /// Where a virtual host is kept.
+    final class Place: Sendable {
+        private let host = Mutex(VirtualHost())
+
+        func access<Value: Sendable>(_ body: (inout VirtualHost) -> Value) -> Value {
+            let (value, wakes) = host.withLock { host in
+                let value = body(&host)
+                defer { host.wakes = [] }
+                return (value, host.wakes)
+            }
+            for wake in wakes { wake() }
+            return value
+        }
     }
 }
 
@@ -106,6 +125,8 @@ extension InMemoryBroker {
         var connections: [Int: Connection] = [:]
         var consumers: [Int: Consumer] = [:]
         var isReachable = true
+        /// Of those who have been given something, for when the lock is free.
+        var wakes: [@Sendable () -> Void] = []
         private var lastNumber = 0
 
         /// Numbers connections, consumers, calls and messages.

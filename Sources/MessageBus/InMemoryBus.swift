@@ -4,16 +4,16 @@ package import Primitives
 /// A connection to an ``InMemoryBroker``: the stand-in for the broker's adapter.
 package final class InMemoryBus: MessageBus {
     private let broker: InMemoryBroker
-    private let vhost: String
+    private let place: InMemoryBroker.Place
     private let connection: Int
 
-    init(broker: InMemoryBroker, vhost: String, connection: Int) {
+    init(broker: InMemoryBroker, place: InMemoryBroker.Place, connection: Int) {
         self.broker = broker
-        self.vhost = vhost
+        self.place = place
         self.connection = connection
     }
 
-    deinit { broker.access(vhost) { $0.removeConnection(connection) } }
+    deinit { place.access { $0.removeConnection(connection) } }
 
     /// How long ``declare(_:)`` waits for a broker that can't be reached.
     package static let declareTimeout = Duration.seconds(30)
@@ -29,8 +29,8 @@ package final class InMemoryBus: MessageBus {
         _ envelope: Envelope, to address: BusAddress, mandatory: Bool, timeout: Duration
     ) async throws(BusError) {
         try BusLimits.check(envelope, to: address)
-        try enter()
-        defer { leave() }
+        let number = try place.access { $0.enter(connection) }.get()
+        defer { place.access { $0.leave(connection, number) } }
         let what = "publish to exchange \"\(address.exchange)\", key \"\(address.routingKey)\""
         let isRouted = try await whenReachable(within: timeout, what) { host throws(BusError) in
             try host.route(envelope, to: address)
@@ -45,11 +45,11 @@ package final class InMemoryBus: MessageBus {
     ) async throws(BusError) {
         try await receive(queue: queue, prefetch: prefetch) { [broker] held in
             let (envelope, address) = (held.message.content.envelope, held.message.content.address)
-            if let deadline = envelope.deadline, deadline <= broker.wallClock.now() { return .acknowledge }
-            return await handler(
-                BusDelivery(
-                    envelope: envelope, exchange: address.exchange, routingKey: address.routingKey,
-                    isRedelivered: held.message.isRedelivered))
+            if let deadline = envelope.deadline, deadline <= broker.wallClock.now() { return (.acknowledge, nil) }
+            let delivery = BusDelivery(
+                envelope: envelope, exchange: address.exchange, routingKey: address.routingKey,
+                isRedelivered: held.message.isRedelivered)
+            return (await handler(delivery), nil)
         }
     }
 
@@ -59,29 +59,29 @@ package final class InMemoryBus: MessageBus {
         let address = BusAddress(exchange: "", routingKey: queue)
         try BusLimits.check(envelope, to: address)
         if Task.isCancelled { throw .cancelled }
-        try enter()
-        defer { leave() }
         var request = envelope
         request.deadline = envelope.callDeadline(within: timeout, now: broker.wallClock.now())
         let answer = Mailbox<Result<Envelope, BusError>>()
-        let number = broker.access(vhost) { $0.nextNumber() }
-        defer { broker.access(vhost) { $0.connections[connection]?.calls[number] = nil } }
         let ticket = ring?.call { answer.push(.failure(.calledOff)) }
         defer { ring?.forget(ticket) }
-        let what = "call to queue \"\(queue)\""
-        let send = { @Sendable [connection, request] (host: inout InMemoryBroker.VirtualHost) throws(BusError) in
-            host.connections[connection]?.calls[number] = answer
-            let replyTo = InMemoryBroker.Message.ReplyTo(connection: connection, call: number)
-            guard try host.route(request, to: address, replyTo: replyTo) else {
-                throw .unroutable("no queue \"\(queue)\"")
+        let send = {
+            @Sendable [connection, request] (host: inout InMemoryBroker.VirtualHost, call: Int) throws(BusError) in
+            try host.call(call, request, to: address, from: connection, answer)
+        }
+        let start = place.access { host -> Result<(call: Int, sent: Result<Void, BusError>?), BusError> in
+            host.enter(connection).map { call in
+                (call, host.attempt(on: connection) { host throws(BusError) in try send(&host, call) })
             }
         }
-        if let outcome = attempt(send) {
-            try outcome.get()
+        let (call, sent) = try start.get()
+        defer { place.access { $0.leave(connection, call) } }
+        let what = "call to queue \"\(queue)\""
+        if let sent {
+            try sent.get()
             return try await self.answer(answer, within: timeout, what)
         }
         return try await withTimeLimit(timeout, what, unless: ring) { [self] in
-            try await whenReachable(send)
+            try await whenReachable { host throws(BusError) in try send(&host, call) }
             guard let outcome = await answer.next() else { throw BusError.cancelled }
             return try outcome.get()
         }
@@ -130,29 +130,27 @@ package final class InMemoryBus: MessageBus {
     package func serve(
         queue: String, concurrency: Int, handler: @escaping @Sendable (Envelope) async -> Envelope?
     ) async throws(BusError) {
-        try await receive(queue: queue, prefetch: concurrency) { [broker, vhost] held in
+        try await receive(queue: queue, prefetch: concurrency) { [broker] held in
             let request = held.message.content.envelope
-            if let deadline = request.deadline, deadline <= broker.wallClock.now() { return .acknowledge }
-            guard let answer = await handler(request) else { return .retry }
-            if let replyTo = held.message.content.replyTo {
-                broker.access(vhost) { $0.answer(replyTo, with: answer) }
-            }
-            return .acknowledge
+            if let deadline = request.deadline, deadline <= broker.wallClock.now() { return (.acknowledge, nil) }
+            guard let answer = await handler(request) else { return (.retry, nil) }
+            return (.acknowledge, answer)
         }
     }
 
     package var isConnected: Bool {
-        broker.access(vhost) { $0.isReachable && $0.connections[connection] != nil }
+        place.access { $0.isReachable && $0.connections[connection] != nil }
     }
 
     package func close() async {
-        broker.access(vhost) { $0.removeConnection(connection) }
+        place.access { $0.removeConnection(connection) }
     }
 
     // MARK: -
 
     private func receive(
-        queue: String, prefetch: Int, _ handle: @escaping @Sendable (InMemoryBroker.Held) async -> Disposition
+        queue: String, prefetch: Int,
+        _ handle: @escaping @Sendable (InMemoryBroker.Held) async -> (Disposition, answer: Envelope?)
     ) async throws(BusError) {
         precondition((1...BusLimits.prefetch).contains(prefetch), "a consumer needs 1...65535 messages in hand")
         let mailbox = Mailbox<InMemoryBroker.Held>()
@@ -164,11 +162,11 @@ package final class InMemoryBus: MessageBus {
         } catch .cancelled {
             return
         }
-        await mailbox.forEach(limit: prefetch) { [broker, vhost] held in
-            let disposition = await handle(held)
-            broker.access(vhost) { $0.settle(held, disposition) }
+        await mailbox.forEach(limit: prefetch) { [place] held in
+            let (disposition, answer) = await handle(held)
+            place.access { $0.settle(held, disposition, answer: answer) }
         }
-        broker.access(vhost) { $0.removeConsumer(number) }
+        place.access { $0.removeConsumer(number) }
         if let failure = mailbox.failure { throw failure }
     }
 
@@ -178,40 +176,24 @@ package final class InMemoryBus: MessageBus {
         _ body: @escaping @Sendable (inout InMemoryBroker.VirtualHost) throws(BusError) -> Value
     ) async throws(BusError) -> Value {
         if Task.isCancelled { throw .cancelled }
-        if let outcome = attempt(body) { return try outcome.get() }
+        if let outcome = place.access({ $0.attempt(on: connection, body) }) { return try outcome.get() }
         return try await withTimeLimit(timeout, what) { [self] in try await whenReachable(body) }
     }
 
-    private func whenReachable<Value>(
+    private func whenReachable<Value: Sendable>(
         _ body: (inout InMemoryBroker.VirtualHost) throws(BusError) -> Value
     ) async throws(BusError) -> Value {
         while true {
             if Task.isCancelled { throw .cancelled }
             let waiter = Mailbox<Void>()
-            let number = broker.access(vhost) { $0.nextNumber() }
-            if let outcome = attempt(waiter: (number, waiter), body) { return try outcome.get() }
+            let (number, outcome) = place.access { host in
+                let number = host.nextNumber()
+                return (number, host.attempt(on: connection, waiter: (number, waiter), body))
+            }
+            if let outcome { return try outcome.get() }
             let isReachable = await waiter.next() != nil
-            broker.access(vhost) { $0.connections[connection]?.waiters[number] = nil }
+            place.access { $0.connections[connection]?.waiters[number] = nil }
             guard isReachable else { throw waiter.failure ?? .cancelled }
-        }
-    }
-
-    /// Runs `body` now, or notes the waiter and returns `nil` when the virtual host can't be reached.
-    private func attempt<Value>(
-        waiter: (number: Int, mailbox: Mailbox<Void>)? = nil,
-        _ body: (inout InMemoryBroker.VirtualHost) throws(BusError) -> Value
-    ) -> Result<Value, BusError>? {
-        broker.access(vhost) { host -> Result<Value, BusError>? in
-            guard host.connections[connection] != nil else { return .failure(.closed) }
-            guard host.isReachable else {
-                if let waiter { host.connections[connection]?.waiters[waiter.number] = waiter.mailbox }
-                return nil
-            }
-            do throws(BusError) {
-                return .success(try body(&host))
-            } catch {
-                return .failure(error)
-            }
         }
     }
 
@@ -251,20 +233,6 @@ package final class InMemoryBus: MessageBus {
         }
         guard let outcome else { throw .cancelled }
         return try outcome.get()
-    }
-
-    private func enter() throws(BusError) {
-        let isFull = broker.access(vhost) { host in
-            guard let connection = host.connections[connection] else { return false }
-            if connection.inFlight == BusLimits.publishesInFlight { return true }
-            host.connections[self.connection]?.inFlight += 1
-            return false
-        }
-        if isFull { throw .tooManyInFlight("\(BusLimits.publishesInFlight) publishes and calls on one connection") }
-    }
-
-    private func leave() {
-        broker.access(vhost) { $0.connections[connection]?.inFlight -= 1 }
     }
 }
 

@@ -20,14 +20,18 @@ package final class Mailbox<Element: Sendable>: Sendable {
     /// Why it was finished, if that was a failure.
     package var failure: BusError? { state.withLock { $0.failure } }
 
-    package func push(_ element: Element) {
-        let receiver = state.withLock { state -> CheckedContinuation<Element?, Never>? in
+    package func push(_ element: Element) { put(element)?() }
+
+    /// The same for whoever holds a lock, which the receiver may want as soon as it wakes: elements are in the order of
+    /// these calls, whenever it is woken.
+    /// - Returns: what wakes the receiver, if it waits.
+    func put(_ element: Element) -> (@Sendable () -> Void)? {
+        state.withLock { state in
             guard !state.isFinished else { return nil }
-            if let receiver = state.receiver.take() { return receiver }
+            if let receiver = state.receiver.take() { return { receiver.resume(returning: element) } }
             state.waiting.append(element)
             return nil
         }
-        receiver?.resume(returning: element)
     }
 
     /// Throws away what nobody has received yet.

@@ -15,8 +15,7 @@ extension Connection {
                     handle.raw, text, Int32(statement.binds.count), types, values, lengths, formats, 1) == 1
             }
         }
-        let key = StatementCache.Key(
-            sql: statement.sql, types: statement.binds.map(\.type.rawValue), prefix: names?.prefix)
+        let key = StatementCache.Key(statement, names)
         var name = cache.name(for: key)
         if name == nil {
             let fresh = cache.insert(key)

@@ -36,7 +36,7 @@ package final class PostgresPool: Sendable {
 
     /// Runs one statement by itself and answers with its rows. The answer is held in memory whole: bound it with `limit`.
     package func query(_ statement: Statement) async throws(PostgresError) -> Rows {
-        let results = try await run([statement])
+        let results = if statement.isBrief { try await runBrief(statement) } else { try await run([statement]) }
         guard let result = results.last else { throw .connection("no answer") }
         return Rows(result)
     }
@@ -151,6 +151,21 @@ extension PostgresPool {
             case .failure(.stalePlan) where repeats < Self.staleRepeats: repeats += 1
             case .failure(let error): throw isTransaction && isLost ? error.asCommitFailure : error
             }
+        }
+    }
+
+    /// Behind others if it must wait otherwise.
+    private func runBrief(_ statement: Statement) async throws(PostgresError) -> [ResultBox] {
+        let connection = try await lending.borrowShared()
+        var limits = Connection.Limits(time: connection.timeLimit(statements: 1), names: names)
+        limits.mayFollow = true
+        let answer = await connection.perform([statement], limits)
+        lending.giveBackShared(connection)
+        switch answer {
+        case .success(let results): return results
+        // To be prepared, for which it needs the session for itself.
+        case .failure(.busySession), .failure(.stalePlan): return try await run([statement])
+        case .failure(let error): throw error
         }
     }
 

@@ -29,6 +29,16 @@ package struct Statement: Sendable, Equatable {
         return copy
     }
 
+    /// Takes a moment and changes nothing: it may be sent on a session that is in use by others that say the same, behind
+    /// them and before they are answered. One that takes longer keeps all of those waiting.
+    private(set) var isBrief = false
+
+    package var brief: Statement {
+        var copy = self
+        copy.isBrief = true
+        return copy
+    }
+
     package var bindCount: Int { binds.count }
 
     /// The most values in one statement, by the protocol.
@@ -119,7 +129,7 @@ extension Statement {
         return whole
     }
 
-    /// `column in (…)`, or `= any(…)` of many values or none.
+    /// `column = …`, `in (…)`, or `= any(…)` of many values or none.
     ///
     /// Of an array the server does not know before each execution how many rows it finds, and plans anew each time, which takes
     /// longer than finding a few rows. So up to ``listLimit`` values each have a place of their own; places are as many as the
@@ -128,6 +138,7 @@ extension Statement {
         _ column: String, isIn values: [Value]
     ) -> Statement {
         guard let last = values.last, values.count <= listLimit else { return "\(raw: column) = any(\(values))" }
+        if values.count == 1 { return "\(raw: column) = \(last)" }
         var places = 1
         while places < values.count { places *= 2 }
         let padded = values + Array(repeating: last, count: places - values.count)

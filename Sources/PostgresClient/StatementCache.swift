@@ -6,6 +6,16 @@ struct StatementCache {
         let types: [UInt32]
         /// Of its schemas' names in the database.
         var prefix: String?
+
+        init(sql: String, types: [UInt32], prefix: String? = nil) {
+            self.sql = sql
+            self.types = types
+            self.prefix = prefix
+        }
+
+        init(_ statement: Statement, _ names: SchemaNames?) {
+            self.init(sql: statement.sql, types: statement.binds.map(\.type.rawValue), prefix: names?.prefix)
+        }
     }
 
     private struct Entry {
@@ -23,6 +33,8 @@ struct StatementCache {
     init(limit: Int) { self.limit = limit }
 
     var count: Int { entries.count }
+
+    func holds(_ key: Key) -> Bool { entries[key] != nil }
 
     mutating func name(for key: Key) -> String? {
         clock += 1

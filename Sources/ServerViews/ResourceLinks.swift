@@ -8,6 +8,12 @@ package struct ResourceLinks: Sendable {
 
     package init(computeURL: String) {
         self.computeURL = computeURL
+        let version = "/v2.1"
+        // As it always is but where a proxy has put something behind it.
+        if computeURL.hasSuffix(version) {
+            bookmarkURL = String(computeURL.dropLast(version.count))
+            return
+        }
         let parts = computeURL.split(separator: "/", omittingEmptySubsequences: false)
         if let version = parts.lastIndex(of: "v2.1") {
             bookmarkURL = (parts[..<version] + parts[(version + 1)...]).joined(separator: "/")

@@ -59,6 +59,31 @@ import Testing
         #expect(throws: JSONSyntaxError.self) { try GetRequest(body: Data("{\"ids\":[\"x\"]}".utf8)) }
     }
 
+    @Test("a request tells a branch in which leaves its servers are, or it is not believed")
+    func shares() throws {
+        let north = try #require(CellPath("/north"))
+        let (a, b) = (try #require(CellPath("/north/a")), try #require(CellPath("/north/b/c")))
+        let servers = (1...3).map { ServerID(WireSample.identifier($0)) }
+        let view = ServerViewContext(
+            detail: .full, microversion: 96, computeURL: "https://c:8774/compute/v2.1", isAdmin: true)
+        let request = GetRequest([(servers[0], a), (servers[1], b), (servers[2], a)], in: north, view: view)
+        let places = [servers[0]: a, servers[1]: b, servers[2]: a]
+        for read in [
+            try GetRequest(body: JSONEncoder().encode(request)),
+            try JSONDecoder().decode(GetRequest.self, from: request.body()),
+        ] {
+            #expect(read.leaves(below: north) == places && Set(read.ids) == Set(servers))
+        }
+        #expect(GetRequest(ids: servers, view: view).leaves(below: north) == nil)
+        #expect(GetRequest([(servers[0], a)], in: a, view: view).shares == nil)
+        #expect(request.leaves(below: a) == nil)
+        for counts in [[1, 1], [2, 2], [4, -1], [Int.max, 1]] {
+            var wrong = request
+            wrong.shares = zip([a, b], counts).map { GetRequest.Share(leaf: $0, count: $1) }
+            #expect(wrong.leaves(below: north) == nil, "\(counts)")
+        }
+    }
+
     @Test(
         "an event that lacks something or is of a kind to come is refused",
         arguments: [

@@ -33,6 +33,22 @@ struct BranchTests {
         }
     }
 
+    @Test(arguments: branches) func aPageIsReadWhereTheAskerSaysThatItIs(kind: CellTree.Kind) async throws {
+        try await CellTree.with(kind) { cell in
+            let here = try await cell.boot(on: "host-1")
+            let there = try await cell.boot(on: "host-2")
+            func rows(_ places: [(ServerID, CellPath)]) async throws -> Set<ServerID> {
+                let places = places.map { (id: $0.0, leaf: $0.1) }
+                return Set(try await cell.call(GetRequest(places, in: testCell, view: fullView)).rows.map(\.id))
+            }
+            #expect(try await rows([(here, kind.leaves[0]), (there, kind.leaves[1])]) == [here, there])
+            // The branch knows better, and is not asked.
+            #expect(try await rows([(here, kind.leaves[1]), (there, kind.leaves[1])]) == [there])
+            // Here it is: nothing of that lies below it.
+            #expect(try await rows([(here, kind.leaves[0]), (there, path("/south/b"))]) == [here, there])
+        }
+    }
+
     @Test(arguments: branches) func aDeadLeafCostsItsOwnRowsOnlyAndIsToldOf(kind: CellTree.Kind) async throws {
         try await CellTree.with(kind) { cell in
             let here = try await cell.boot(on: "host-1")

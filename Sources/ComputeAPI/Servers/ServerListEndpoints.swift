@@ -10,8 +10,8 @@ import ServerViews
 
 /// `GET /servers` and `GET /servers/detail`.
 ///
-/// One read in the directory gives the page; the cells that hold rows of it are asked at the same time, each once, and
-/// answer with rendered rows that are only framed here; of what lies below a child the child knows where. Rows of cells that can't be reached come from the directory.
+/// One read in the directory gives the page; the children below which its rows are are asked at the same time, each once,
+/// and answer with rendered rows that are only framed here. Rows of cells that can't be reached come from the directory.
 struct ServerListEndpoints: ComputeEndpoints {
     private let dependencies: ComputeDependencies
 
@@ -78,12 +78,10 @@ struct ServerListEndpoints: ComputeEndpoints {
         let cells = dependencies.cells
         try await withThrowingTaskGroup(of: (CellPath, GetRequest.Reply?).self) { group in
             for (cell, rows) in byCell {
-                let ids = rows.map(\.summary.id)
+                let get = GetRequest(rows.map { ($0.summary.id, $0.cell ?? cell) }, in: cell, view: view)
                 group.addTask {
                     do {
-                        return (
-                            cell, try await cells.send(GetRequest(ids: ids, view: view), to: cell, context: context)
-                        )
+                        return (cell, try await cells.send(get, to: cell, context: context))
                     } catch let error as CellError where error.isAbsence {
                         return (cell, nil)
                     }

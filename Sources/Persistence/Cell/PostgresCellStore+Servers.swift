@@ -56,13 +56,13 @@ extension PostgresCellStore {
 
     package func servers(_ ids: [ServerID]) async throws(CellStoreError) -> [LocatedServer] {
         try await attempt {
-            let rows = try await pool.query(
-                """
+            let statement: Statement = """
                 select i.document, h.name is not null as has_host,
                     h.inventory ->> 'hypervisorHostname' as hypervisor_hostname, h.is_up, h.is_enabled
                 from cell.instances i left join cell.hosts h on h.name = i.host
                 where \(fragment: .column("i.id", isIn: ids)) and not i.is_deleted
-                """)
+                """
+            let rows = try await pool.query(statement.brief)
             return try rows.map { row in
                 var host: HostStanding?
                 if try row.get("has_host") {

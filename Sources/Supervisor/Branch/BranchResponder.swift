@@ -119,28 +119,30 @@ struct BranchResponder: Sendable {
         guard request.ids.count <= GetRequest.batchLimit else {
             throw CellFailure(message: "more than \(GetRequest.batchLimit) servers in one request")
         }
-        let places = try await store.places(of: request.ids)
-        var batches: [CellPath: [ServerID]] = [:]
+        let places = try await places(of: request)
+        var batches: [CellPath: [(id: ServerID, leaf: CellPath)]] = [:]
         var reply = GetRequest.Reply(rows: [])
         var unreachable: [ServerID] = []
         for id in request.ids {
-            if let child = places.leaves[id].flatMap({ parts.cell.child(toward: $0) }) {
-                batches[child, default: []].append(id)
+            if let leaf = places.leaves[id], let child = parts.cell.child(toward: leaf) {
+                batches[child, default: []].append((id, leaf))
             } else if places.isIncomplete {
                 unreachable.append(id)
             }
         }
-        if let (child, ids) = batches.first, ids.count == request.ids.count {
+        if let (child, servers) = batches.first, servers.count == request.ids.count {
             do throws(CellError) {
                 return try await router.relay(envelope, to: child)
             } catch {
-                unreachable = ids
+                unreachable = request.ids
             }
         } else {
             let context = context(envelope)
             await withTaskGroup(of: GetRequest.Reply.self) { group in
-                for (child, ids) in batches {
-                    group.addTask { await get(GetRequest(ids: ids, view: request.view), from: child, context) }
+                for (child, servers) in batches {
+                    group.addTask {
+                        await get(GetRequest(servers, in: child, view: request.view), from: child, context)
+                    }
                 }
                 for await part in group {
                     reply.rows += part.rows
@@ -151,6 +153,12 @@ struct BranchResponder: Sendable {
         if !unreachable.isEmpty { reply.unreachable = unreachable }
         return try CellCall.reply(
             to: envelope, as: GetRequest.self, reply, messageID: parts.ids.uuid(), sender: parts.sender)
+    }
+
+    /// By the asker's word, else by the directory.
+    private func places(of request: GetRequest) async throws -> BranchPlaces {
+        if let leaves = request.leaves(below: parts.cell) { return BranchPlaces(leaves: leaves, isIncomplete: false) }
+        return try await store.places(of: request.ids)
     }
 
     /// A child that can't tell of its servers costs only their rows.
