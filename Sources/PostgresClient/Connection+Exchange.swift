@@ -57,7 +57,7 @@ extension Connection {
         var mayFollow = false
     }
 
-    /// The most exchanges under way on one connection.
+    /// The most exchanges under way on one connection: how many answers the last may have to wait for.
     static let depth = 16
 
     /// The client's own limit: what the server should have enforced for each statement, and a grace.

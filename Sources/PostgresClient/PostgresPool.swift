@@ -34,7 +34,8 @@ package final class PostgresPool: Sendable {
     /// The same sessions, for a program whose schemas have those names in the database. Closing either closes both.
     package func naming(_ names: SchemaNames) -> PostgresPool { PostgresPool(sessions, names) }
 
-    /// Runs one statement by itself and answers with its rows. The answer is held in memory whole: bound it with `limit`.
+    /// Runs one statement by itself and answers with its rows; a ``Statement/brief`` one on a session that others use if
+    /// none is free. The answer is held in memory whole: bound it with `limit`.
     package func query(_ statement: Statement) async throws(PostgresError) -> Rows {
         let results = if statement.isBrief { try await runBrief(statement) } else { try await run([statement]) }
         guard let result = results.last else { throw .connection("no answer") }

@@ -54,6 +54,9 @@ extension PostgresCellStore {
         }
     }
 
+    /// As many rows as a page has unless its user asks for more.
+    private static let briefRows = 100
+
     package func servers(_ ids: [ServerID]) async throws(CellStoreError) -> [LocatedServer] {
         try await attempt {
             let statement: Statement = """
@@ -62,7 +65,7 @@ extension PostgresCellStore {
                 from cell.instances i left join cell.hosts h on h.name = i.host
                 where \(fragment: .column("i.id", isIn: ids)) and not i.is_deleted
                 """
-            let rows = try await pool.query(statement.brief)
+            let rows = try await pool.query(ids.count > Self.briefRows ? statement : statement.brief)
             return try rows.map { row in
                 var host: HostStanding?
                 if try row.get("has_host") {
