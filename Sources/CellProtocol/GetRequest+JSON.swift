@@ -17,11 +17,7 @@ extension GetRequest: JSONReadable {
                 ids = read
             case "view": view = try ServerViewContext(&reader)
             case "shares":
-                shares = try reader.optional { reader throws(JSONSyntaxError) in
-                    var read: [Share] = []
-                    try reader.array { reader throws(JSONSyntaxError) in read.append(try Share(&reader)) }
-                    return read
-                }
+                shares = try reader.optional { reader throws(JSONSyntaxError) in try reader.values() }
             default: try reader.skip()
             }
         }

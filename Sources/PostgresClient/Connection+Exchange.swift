@@ -25,9 +25,9 @@ extension Connection {
         /// Nothing is prepared with it: what comes behind it knows what is.
         let onlyRuns: Bool
         var completion: @Sendable (Answer) -> Void
-        let deadline: MonotonicTime?
         let timer: Reactor.Token?
-        let startedAt = MonotonicTime.now()
+        /// Before it was sent: the server begins to count no earlier.
+        let startedAt: MonotonicTime
         var cancelRequested = false
         /// A cancel request is on its way to the server and could hit whatever runs next.
         var cancelInFlight = false
@@ -93,6 +93,7 @@ extension Connection {
                 guard limits.mayFollow else { return .connection("connection already in use") }
                 guard takesAnother(state, statements, limits.names) else { return .busySession }
             }
+            let startedAt = MonotonicTime.now()
             var steps: [Exchange.Step] = []
             steps.reserveCapacity(statements.count + 1)
             var sent = true
@@ -100,14 +101,13 @@ extension Connection {
                 sent = send(statement, limits.names, on: handle, &state.cache, &steps)
             }
             guard sent, PQpipelineSync(handle.raw) == 1 else { return handle.connectionError() }
-            let start = (state.following.last ?? state.exchange)?.deadline ?? .now()
-            let deadline = limits.time.map { start.advanced(by: $0) }
-            let timer = deadline.flatMap { deadline in
-                reactor.schedule(deadline) { [weak self] in self?.expire(id) }
+            // Those before it have their own limits, and began earlier: a session that hangs is found by the first of them.
+            let timer = limits.time.flatMap { time in
+                reactor.schedule(startedAt.advanced(by: time)) { [weak self] in self?.expire(id) }
             }
             let exchange = Exchange(
-                id: id, steps: steps[...], onlyRuns: steps.allSatisfy(\.isRun), completion: completion,
-                deadline: deadline, timer: timer)
+                id: id, steps: steps[...], onlyRuns: steps.allSatisfy(\.isRun), completion: completion, timer: timer,
+                startedAt: startedAt)
             if state.exchange == nil { state.exchange = exchange } else { state.following.append(exchange) }
             state.transactionStatus = .unknown
             flush(&state, handle)

@@ -91,8 +91,9 @@ final class Lending: Sendable {
     /// nobody waits for one for himself.
     func borrowShared() async throws(PostgresError) -> Connection {
         if Task.isCancelled { throw .cancelled }
-        while let connection = state.withLock({ $0.share(of: configuration.maximumConnections) }) {
+        if let connection = state.withLock({ $0.share(of: configuration.maximumConnections) }) {
             if connection.isAlive() { return connection }
+            // Others may still have it, and it would be found again: this one waits for another.
             giveBackShared(connection)
         }
         let connection = try await borrow()

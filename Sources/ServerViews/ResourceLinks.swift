@@ -9,7 +9,7 @@ package struct ResourceLinks: Sendable {
     package init(computeURL: String) {
         self.computeURL = computeURL
         let version = "/v2.1"
-        // As it always is but where a proxy has put something behind it.
+        // As it is unless the request's path names a project. One is made for each request to a cell.
         if computeURL.hasSuffix(version) {
             bookmarkURL = String(computeURL.dropLast(version.count))
             return

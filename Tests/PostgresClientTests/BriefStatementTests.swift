@@ -1,3 +1,4 @@
+import Glibc
 import Primitives
 import TestSupport
 import Testing
@@ -25,9 +26,9 @@ struct BriefStatementTests {
             async let holder: Void = other.transaction { transaction in
                 _ = try await transaction.query("select from pg_advisory_xact_lock(7)")
                 held.open()
-                await free.wait()
+                await free.pass()
             }
-            await held.wait()
+            await held.pass()
             do {
                 try await body(pool) { free.open() }
             } catch {
@@ -128,6 +129,41 @@ struct BriefStatementTests {
         }
     }
 
+    @Test func `a lost session that others still have is nobody's next`() async throws {
+        try await withPool({ $0.maximumConnections = 1 }) { pool async throws in
+            let lost = try await pool.lending.borrowShared()
+            lost.close()
+            async let next = pool.query(Self.divided(4))
+            #expect(await eventually { pool.lending.waiterCount == 1 })
+            pool.lending.giveBackShared(lost)
+            #expect(try await next.scalar(as: Int.self) == 3)
+        }
+    }
+
+    @Test func `a frozen session is given up on as soon after many that shared it as after one`() async throws {
+        try await withPool({
+            $0.maximumConnections = 1
+            $0.statementTimeout = .seconds(2)
+            $0.serverGrace = .seconds(1)
+        }) { pool async throws in
+            let statement = Statement("select pg_backend_pid() as n from pg_sleep(0.05)").brief
+            let backend = try #require(try await pool.query(statement).scalar(as: Int32.self))
+            var last = Task { try await pool.query(statement) }
+            for _ in 0..<20 {
+                #expect(await underWay(1, pool))
+                let next = Task { try await pool.query(statement) }
+                _ = try await last.value
+                last = next
+            }
+            #expect(kill(backend, SIGSTOP) == 0)
+            defer { kill(backend, SIGCONT) }
+            let frozen = Task { try await pool.query(statement) }
+            #expect(await eventually(within: .seconds(15)) { pool.lending.lentCount == 0 })
+            await #expect(throws: PostgresError.timedOut) { try await frozen.value }
+            _ = await last.result
+        }
+    }
+
     @Test func `a table that was altered meanwhile costs nobody an answer`() async throws {
         try await withPool({ $0.maximumConnections = 1 }) { pool async throws in
             let statement = Statement("select * from things where n = \(Int32(1))").brief
@@ -140,11 +176,4 @@ struct BriefStatementTests {
             }
         }
     }
-}
-
-/// Opened once, by whoever.
-private final class Gate: Sendable {
-    private let (stream, continuation) = AsyncStream.makeStream(of: Void.self)
-    func open() { continuation.finish() }
-    func wait() async { for await _ in stream {} }
 }
