@@ -11,7 +11,8 @@ package struct ResourceLinks: Sendable {
         let version = "/v2.1"
         // As it is unless the request's path names a project. One is made for each request to a cell.
         if computeURL.hasSuffix(version) {
-            bookmarkURL = String(computeURL.dropLast(version.count))
+            let end = computeURL.utf8.index(computeURL.endIndex, offsetBy: -version.utf8.count)
+            bookmarkURL = String(computeURL[..<end])
             return
         }
         let parts = computeURL.split(separator: "/", omittingEmptySubsequences: false)

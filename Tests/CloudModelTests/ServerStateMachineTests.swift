@@ -70,7 +70,8 @@ import Testing
     }
 
     @Test(arguments: [
-        "", "north", "/north/", "//", "/North", "/a b", "/-a", "/a-", "/" + String(repeating: "a", count: 64),
+        "", "north", "/north/", "//", "/eu//eu-1", "/ü", "/North", "/a b", "/-a", "/a-",
+        "/" + String(repeating: "a", count: 64),
     ])
     func refusesEverythingElse(text: String) { #expect(CellPath(text) == nil) }
 

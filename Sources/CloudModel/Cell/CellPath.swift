@@ -11,19 +11,25 @@ package struct CellPath: Hashable, Sendable, Comparable, CustomStringConvertible
 
     /// `nil` when the text is no absolute path of valid cell names.
     package init?(_ text: String) {
-        guard text.hasPrefix("/") else { return nil }
-        let parts = text.split(separator: "/", omittingEmptySubsequences: true).map(String.init)
-        guard parts.allSatisfy(Self.isValidName), text == "/" + parts.joined(separator: "/") else { return nil }
-        components = parts
+        guard text.utf8.first == UInt8(ascii: "/") else { return nil }
+        let names =
+            text == "/"
+            ? [] : text.utf8.dropFirst().split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
+        guard names.allSatisfy(Self.isValid) else { return nil }
+        components = names.map { String(Substring($0)) }
     }
 
-    package static func isValidName(_ name: String) -> Bool {
-        let allowed = name.utf8.allSatisfy {
+    package static func isValidName(_ name: String) -> Bool { isValid(name.utf8) }
+
+    private static func isValid(_ name: some BidirectionalCollection<UInt8>) -> Bool {
+        guard (1...nameLimit).contains(name.count), name.first != dash, name.last != dash else { return false }
+        return name.allSatisfy {
             (UInt8(ascii: "a")...UInt8(ascii: "z")).contains($0) || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0)
-                || $0 == UInt8(ascii: "-")
+                || $0 == dash
         }
-        return allowed && !name.isEmpty && name.utf8.count <= nameLimit && !name.hasPrefix("-") && !name.hasSuffix("-")
     }
+
+    private static let dash = UInt8(ascii: "-")
 
     package var isRoot: Bool { components.isEmpty }
     package var name: String { components.last ?? "root" }
