@@ -8,10 +8,6 @@ extension Connection {
             case prepare(StatementCache.Key, name: String)
             case deallocate(name: String)
             case run
-
-            var isRun: Bool {
-                if case .run = self { true } else { false }
-            }
         }
 
         let id: UInt64
@@ -22,9 +18,7 @@ extension Connection {
         var unprepared: Set<String> = []
         /// The error is the server's word that a prepared plan no longer fits its tables.
         var planIsStale = false
-        /// Nothing is prepared with it: what comes behind it knows what is.
-        let onlyRuns: Bool
-        var completion: @Sendable (Answer) -> Void
+        let completion: @Sendable (Answer) -> Void
         let timer: Reactor.Token?
         /// Before it was sent: the server begins to count no earlier.
         let startedAt: MonotonicTime
@@ -34,31 +28,17 @@ extension Connection {
         var settled: Answer?
         var emptyReads = 0
 
-        /// Lets it run, and nobody hear of it.
-        /// - Returns: whom to tell so.
-        mutating func abandon() -> @Sendable (Answer) -> Void {
-            defer { completion = { _ in } }
-            return completion
-        }
-
         func answerWhenLost(_ error: PostgresError) -> Answer {
             settled ?? .failure(cancelRequested ? .cancelled : error)
         }
     }
 
-    /// How an exchange may end early, and for whom it is.
+    /// How an exchange may end early.
     struct Limits: Sendable {
         var cancellable = true
         /// Until the connection is dropped as dead; `nil` for no limit.
         var time: Duration?
-        /// What the statements' schemas are called in the database.
-        var names: SchemaNames?
-        /// May be sent while others are under way, or is refused with ``PostgresError/busySession``.
-        var mayFollow = false
     }
-
-    /// The most exchanges under way on one connection: how many answers the last may have to wait for.
-    static let depth = 16
 
     /// The client's own limit: what the server should have enforced for each statement, and a grace.
     func timeLimit(statements count: Int) -> Duration? {
@@ -89,62 +69,42 @@ extension Connection {
         let refusal = state.withLock { state -> PostgresError? in
             if state.cancelledBeforeStart == id, limits.cancellable { return .cancelled }
             guard state.phase == .ready, let handle = state.handle else { return .connection("connection lost") }
-            if state.exchange != nil {
-                guard limits.mayFollow else { return .connection("connection already in use") }
-                guard takesAnother(state, statements, limits.names) else { return .busySession }
-            }
+            guard state.exchange == nil else { return .connection("connection already in use") }
             let startedAt = MonotonicTime.now()
             var steps: [Exchange.Step] = []
             steps.reserveCapacity(statements.count + 1)
             var sent = true
             for statement in statements where sent {
-                sent = send(statement, limits.names, on: handle, &state.cache, &steps)
+                sent = send(statement, on: handle, &state.cache, &steps)
             }
             guard sent, PQpipelineSync(handle.raw) == 1 else { return handle.connectionError() }
-            // Those before it have their own limits, and began earlier: a session that hangs is found by the first of them.
             let timer = limits.time.flatMap { time in
                 reactor.schedule(startedAt.advanced(by: time)) { [weak self] in self?.expire(id) }
             }
-            let exchange = Exchange(
-                id: id, steps: steps[...], onlyRuns: steps.allSatisfy(\.isRun), completion: completion, timer: timer,
-                startedAt: startedAt)
-            if state.exchange == nil { state.exchange = exchange } else { state.following.append(exchange) }
+            state.exchange = Exchange(
+                id: id, steps: steps[...], completion: completion, timer: timer, startedAt: startedAt)
             state.transactionStatus = .unknown
             flush(&state, handle)
             return nil
         }
         guard let refusal else { return }
         completion(.failure(refusal))
-        if refusal != .cancelled, refusal != .busySession { fail(refusal) }
+        if refusal != .cancelled { fail(refusal) }
     }
 
-    /// All that is sent behind others is prepared already, and nobody waits for a cancel request that could hit it.
-    private func takesAnother(_ state: State, _ statements: [Statement], _ names: SchemaNames?) -> Bool {
-        guard let exchange = state.exchange, exchange.onlyRuns, !exchange.cancelRequested,
-            state.following.count + 1 < Self.depth
-        else { return false }
-        return statements.allSatisfy { $0.isPrepared && state.cache.holds(StatementCache.Key($0, names)) }
-    }
-
-    /// Asks the server to stop that exchange. It ends when the server says so, at the latest after a grace. Where others
-    /// are sent before it or behind it the server is not asked, for it could stop one of those: it runs, and nobody waits.
+    /// Asks the server to stop that exchange. It ends when the server says so, at the latest after a grace.
     func cancel(_ id: UInt64) {
-        let (request, abandoned) = state.withLock { state -> (CancelHandle?, (@Sendable (Answer) -> Void)?) in
-            if let place = state.following.firstIndex(where: { $0.id == id }) {
-                return (nil, state.following[place].abandon())
-            }
+        let request = state.withLock { state -> CancelHandle? in
             guard state.exchange?.id == id else {
                 state.cancelledBeforeStart = id
-                return (nil, nil)
+                return nil
             }
-            guard state.following.isEmpty else { return (nil, state.exchange?.abandon()) }
-            guard state.exchange?.cancelRequested == false, let handle = state.handle else { return (nil, nil) }
+            guard state.exchange?.cancelRequested == false, let handle = state.handle else { return nil }
             state.exchange?.cancelRequested = true
-            guard let request = CancelHandle(handle) else { return (nil, nil) }
+            guard let request = CancelHandle(handle) else { return nil }
             state.exchange?.cancelInFlight = true
-            return (request, nil)
+            return request
         }
-        abandoned?(.failure(.cancelled))
         guard let request else { return }
         let started = BlockingCall.start { [self] in
             request.request()
@@ -167,7 +127,7 @@ extension Connection {
     /// The server has not answered in time: the session is of no use any more.
     private func expire(_ id: UInt64) {
         let actions = state.withLock { state in
-            state.exchange?.id == id || state.following.contains { $0.id == id } ? shutDown(&state, .timedOut) : []
+            state.exchange?.id == id ? shutDown(&state, .timedOut) : []
         }
         for action in actions { action() }
     }
@@ -250,7 +210,6 @@ extension Connection {
 
     private func complete(_ state: inout State, _ answer: Answer) -> [Action] {
         let exchange = state.exchange.take()
-        if !state.following.isEmpty { state.exchange = state.following.removeFirst() }
         return [
             { [self] in
                 if let timer = exchange?.timer { reactor.cancelTimer(timer) }
@@ -282,9 +241,6 @@ extension PostgresError {
     static let stalePlan = PostgresError.server(
         sqlState: .featureNotSupported, message: "cached plan must not change result type", detail: nil, constraint: nil
     )
-
-    /// Statements are under way, behind which these can't be sent.
-    static let busySession = PostgresError.connection("the session is in use")
 
     static func refusal(_ result: OpaquePointer, _ status: ExecStatusType) -> PostgresError {
         status == PGRES_EMPTY_QUERY ? .encoding("an empty statement") : from(result)

@@ -4,18 +4,17 @@ extension Connection {
     /// Writes one statement into libpq's buffer, preparing it first where the connection does not know it yet. Runs under
     /// the mutex. False when the connection is broken.
     func send(
-        _ statement: Statement, _ names: SchemaNames?, on handle: LibpqHandle, _ cache: inout StatementCache,
-        _ steps: inout [Exchange.Step]
+        _ statement: Statement, on handle: LibpqHandle, _ cache: inout StatementCache, _ steps: inout [Exchange.Step]
     ) -> Bool {
         guard statement.isPrepared else {
             steps.append(.run)
-            let text = names?.renamed(in: statement.sql) ?? statement.sql
+            let text = statement.sentText
             return statement.withParameters { types, values, lengths, formats in
                 PQsendQueryParams(
                     handle.raw, text, Int32(statement.binds.count), types, values, lengths, formats, 1) == 1
             }
         }
-        let key = StatementCache.Key(statement, names)
+        let key = StatementCache.Key(statement)
         var name = cache.name(for: key)
         if name == nil {
             let fresh = cache.insert(key)
@@ -25,8 +24,7 @@ extension Connection {
                 }
                 steps.append(.deallocate(name: old))
             }
-            let text = names?.renamed(in: statement.sql) ?? statement.sql
-            guard PQsendPrepare(handle.raw, fresh, text, Int32(key.types.count), key.types) == 1 else {
+            guard PQsendPrepare(handle.raw, fresh, statement.sentText, Int32(key.types.count), key.types) == 1 else {
                 return false
             }
             steps.append(.prepare(key, name: fresh))

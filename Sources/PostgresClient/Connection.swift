@@ -6,8 +6,7 @@ import Synchronization
 /// reactor's thread or on the caller's; the async face of it is `perform`.
 ///
 /// Always in pipeline mode: what is sent together (preparing and running a statement, a whole transaction) costs one round
-/// trip. One exchange at a time, and whoever borrowed the connection from the pool is alone with it; but statements that
-/// say so (``Statement/brief``) share it, and are sent behind each other without waiting for answers.
+/// trip. One exchange at a time: whoever borrowed the connection from the pool is alone with it.
 final class Connection: ReactorHandler {
     typealias Answer = Result<[ResultBox], PostgresError>
     typealias Action = @Sendable () -> Void
@@ -32,8 +31,6 @@ final class Connection: ReactorHandler {
         /// For the time that opening may take.
         var timer: Reactor.Token?
         var exchange: Exchange?
-        /// Sent behind it already.
-        var following: [Exchange] = []
         var cache: StatementCache
         var cancelledBeforeStart: UInt64 = 0
         var wantsWrite = false
@@ -110,7 +107,6 @@ final class Connection: ReactorHandler {
     }
 
     var isOpen: Bool { state.withLock { $0.phase == .ready } }
-    var exchangeCount: Int { state.withLock { ($0.exchange == nil ? 0 : 1) + $0.following.count } }
     var preparedStatementCount: Int { state.withLock { $0.cache.count } }
 
     /// Looks whether the server has ended the session without the reactor having come to it yet; where something is under
@@ -205,15 +201,14 @@ extension Connection {
         let token = state.token.take()
         let timer = state.timer.take()
         let opened = state.opened.take()
-        let exchanges = [state.exchange.take()].compactMap(\.self) + state.following
-        state.following = []
+        let exchange = state.exchange.take()
         return [
             { [self] in
                 if let token { reactor.remove(token) }
-                for timer in [timer] + exchanges.map(\.timer) { if let timer { reactor.cancelTimer(timer) } }
+                for timer in [timer, exchange?.timer] { if let timer { reactor.cancelTimer(timer) } }
                 withExtendedLifetime(handle) {}
                 opened?(.failure(error))
-                for exchange in exchanges { exchange.completion(exchange.answerWhenLost(error)) }
+                if let exchange { exchange.completion(exchange.answerWhenLost(error)) }
                 if wasIdle, error != .closed { events.lost(self) }
             }
         ]

@@ -18,8 +18,6 @@ final class Lending: Sendable {
     private struct State {
         var idle: [Idle] = []
         var lent: [ObjectIdentifier: Connection] = [:]
-        /// Those of them that are lent to several at once, and to how many.
-        var shared: [ObjectIdentifier: Int] = [:]
         var opening = 0
         var waiters: [Waiter] = []
         var cancelledTickets: Set<UInt64> = []
@@ -29,18 +27,6 @@ final class Lending: Sendable {
         var whenAllReturned: [@Sendable () -> Void] = []
 
         var total: Int { idle.count + lent.count + opening }
-
-        mutating func share(of maximum: Int) -> Connection? {
-            if let connection = lendIdle() {
-                shared[ObjectIdentifier(connection)] = 1
-                return connection
-            }
-            guard !isClosed, waiters.isEmpty, total >= maximum,
-                let (key, users) = shared.min(by: { $0.value < $1.value }), users < Connection.depth
-            else { return nil }
-            shared[key] = users + 1
-            return lent[key]
-        }
 
         mutating func lend(_ connection: Connection) { lent[ObjectIdentifier(connection)] = connection }
 
@@ -68,8 +54,6 @@ final class Lending: Sendable {
     var connectionCount: Int { state.withLock { $0.total } }
     var waiterCount: Int { state.withLock { $0.waiters.count } }
     var lentCount: Int { state.withLock { $0.lent.count } }
-    /// What is under way on connections that are lent.
-    var exchangeCount: Int { state.withLock { Array($0.lent.values) }.reduce(0) { $0 + $1.exchangeCount } }
 
     /// A live connection for the caller alone, until `giveBack`.
     func borrow() async throws(PostgresError) -> Connection {
@@ -87,28 +71,14 @@ final class Lending: Sendable {
         return try grant.get()
     }
 
-    /// A connection for brief statements, which others may use for theirs: an idle one, else one that is shared already if
-    /// nobody waits for one for himself.
-    func borrowShared() async throws(PostgresError) -> Connection {
-        if Task.isCancelled { throw .cancelled }
-        if let connection = state.withLock({ $0.share(of: configuration.maximumConnections) }) {
-            if connection.isAlive() { return connection }
-            // Others may still have it, and it would be found again: this one waits for another.
-            giveBackShared(connection)
+    /// Calls `grant` with a live connection, as ``borrow()`` answers with one; at once when one is idle. Not cancellable.
+    func request(_ grant: @escaping @Sendable (Grant) -> Void) {
+        do throws(PostgresError) {
+            if let connection = try takeIdle() { return grant(.success(connection)) }
+        } catch {
+            return grant(.failure(error))
         }
-        let connection = try await borrow()
-        state.withLock { $0.shared[ObjectIdentifier(connection)] = 1 }
-        return connection
-    }
-
-    func giveBackShared(_ connection: Connection) {
-        let key = ObjectIdentifier(connection)
-        let isLast = state.withLock { state in
-            let users = state.shared[key, default: 1] - 1
-            state.shared[key] = users > 0 ? users : nil
-            return users == 0
-        }
-        if isLast { giveBack(connection) }
+        enqueue(nextTicket.add(1, ordering: .relaxed).oldValue, grant)
     }
 
     /// Takes a connection back: kept when it is clean, replaced when it isn't.

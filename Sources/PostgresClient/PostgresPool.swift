@@ -16,6 +16,7 @@ package final class PostgresPool: Sendable {
     package var configuration: PostgresConfiguration { sessions.configuration }
     var reactor: Reactor { sessions.reactor }
     var lending: Lending { sessions.lending }
+    var briefs: BriefStatements { sessions.briefs }
     /// Nil where the database has the names that statements write.
     let names: SchemaNames?
     private let sessions: Sessions
@@ -34,11 +35,11 @@ package final class PostgresPool: Sendable {
     /// The same sessions, for a program whose schemas have those names in the database. Closing either closes both.
     package func naming(_ names: SchemaNames) -> PostgresPool { PostgresPool(sessions, names) }
 
-    /// Runs one statement by itself and answers with its rows; a ``Statement/brief`` one on a session that others use if
-    /// none is free. The answer is held in memory whole: bound it with `limit`.
+    /// Runs one statement by itself and answers with its rows; a ``Statement/brief`` one with others that are, if no session
+    /// is free. The answer is held in memory whole: bound it with `limit`.
     package func query(_ statement: Statement) async throws(PostgresError) -> Rows {
-        let results = if statement.isBrief { try await runBrief(statement) } else { try await run([statement]) }
-        guard let result = results.last else { throw .connection("no answer") }
+        if statement.isBrief, let result = try await briefs.run([statement].naming(names)[0]) { return Rows(result) }
+        guard let result = try await run([statement]).last else { throw .connection("no answer") }
         return Rows(result)
     }
 
@@ -138,10 +139,11 @@ extension PostgresPool {
         _ statements: [Statement], isTransaction: Bool = false
     ) async throws(PostgresError) -> [ResultBox] {
         try Self.checkLength(statements)
+        let statements = statements.naming(names)
         var repeats = 0
         while true {
             let connection = try await lending.borrow()
-            let limits = Connection.Limits(time: connection.timeLimit(statements: statements.count), names: names)
+            let limits = Connection.Limits(time: connection.timeLimit(statements: statements.count))
             let answer = await connection.perform(statements, limits)
             let isLost = !connection.isOpen
             if isTransaction, !isLost, !connection.isClean { await Self.rollBack(connection) }
@@ -155,21 +157,6 @@ extension PostgresPool {
         }
     }
 
-    /// Behind others if it must wait otherwise.
-    private func runBrief(_ statement: Statement) async throws(PostgresError) -> [ResultBox] {
-        let connection = try await lending.borrowShared()
-        var limits = Connection.Limits(time: connection.timeLimit(statements: 1), names: names)
-        limits.mayFollow = true
-        let answer = await connection.perform([statement], limits)
-        lending.giveBackShared(connection)
-        switch answer {
-        case .success(let results): return results
-        // To be prepared, for which it needs the session for itself.
-        case .failure(.busySession), .failure(.stalePlan): return try await run([statement])
-        case .failure(let error): throw error
-        }
-    }
-
     static func checkLength(_ statements: [Statement]) throws(PostgresError) {
         if statements.count > pipelineLimit { throw .encoding("too many statements in one round trip") }
     }
@@ -180,11 +167,13 @@ private final class Sessions: Sendable {
     let configuration: PostgresConfiguration
     let reactor: Reactor
     let lending: Lending
+    let briefs: BriefStatements
 
     init(_ configuration: PostgresConfiguration, _ thread: PostgresThread) {
         self.configuration = configuration
         reactor = Reactor(thread)
         lending = Lending(configuration, reactor)
+        briefs = BriefStatements(lending, limit: configuration.maximumWaiters)
     }
 
     deinit {

@@ -38,10 +38,10 @@ package final class PostgresTransaction {
         guard !statements.isEmpty else { return [] }
         try PostgresPool.checkLength(statements)
         let begins = phase == .notBegun
-        let batch = begins ? [isolation.begin] + statements : statements
+        let named = statements.naming(names)
+        let batch = begins ? [isolation.begin] + named : named
         let time = hasTimeLimit ? connection.timeLimit(statements: batch.count) : nil
-        let limits = Connection.Limits(time: time, names: names)
-        switch await connection.perform(batch, limits) {
+        switch await connection.perform(batch, Connection.Limits(time: time)) {
         case .success(let results):
             phase = .open
             return results.dropFirst(begins ? 1 : 0).map(Rows.init)

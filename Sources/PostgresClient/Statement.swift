@@ -29,20 +29,36 @@ package struct Statement: Sendable, Equatable {
         return copy
     }
 
-    /// Takes a moment and changes nothing: it may be sent on a session that is in use by others that say the same, behind
-    /// them and before they are answered. One that takes longer keeps all of those waiting.
+    /// Takes a moment and changes nothing, and may run twice: it may share a round trip with others that say the same. One
+    /// that takes longer keeps all of those waiting.
     private(set) var isBrief = false
-
     package var brief: Statement {
         var copy = self
         copy.isBrief = true
         return copy
     }
 
+    /// What its schemas are called in the database; nil where that is what the text says.
+    var names: SchemaNames?
+
+    /// The text that the server is sent.
+    var sentText: String { names?.renamed(in: sql) ?? sql }
+
     package var bindCount: Int { binds.count }
 
     /// The most values in one statement, by the protocol.
     static let bindLimit = 65535
+}
+
+extension [Statement] {
+    func naming(_ names: SchemaNames?) -> [Statement] {
+        guard let names else { return self }
+        return map { statement in
+            var copy = statement
+            copy.names = names
+            return copy
+        }
+    }
 }
 
 /// Only the text: the values may be secrets.

@@ -13,8 +13,8 @@ struct StatementCache {
             self.prefix = prefix
         }
 
-        init(_ statement: Statement, _ names: SchemaNames?) {
-            self.init(sql: statement.sql, types: statement.binds.map(\.type.rawValue), prefix: names?.prefix)
+        init(_ statement: Statement) {
+            self.init(sql: statement.sql, types: statement.binds.map(\.type.rawValue), prefix: statement.names?.prefix)
         }
     }
 
@@ -33,8 +33,6 @@ struct StatementCache {
     init(limit: Int) { self.limit = limit }
 
     var count: Int { entries.count }
-
-    func holds(_ key: Key) -> Bool { entries[key] != nil }
 
     mutating func name(for key: Key) -> String? {
         clock += 1
