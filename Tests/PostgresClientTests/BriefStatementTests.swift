@@ -162,7 +162,8 @@ struct BriefStatementTests {
             let ofBlocked = Statement(
                 """
                 select pg_terminate_backend(pid) from pg_stat_activity
-                where query like '%pg_advisory_xact_lock(7), %' and pid <> pg_backend_pid()
+                where datname = current_database() and query like '%pg_advisory_xact_lock(7), %'
+                    and pid <> pg_backend_pid()
                 """)
             _ = try await other.query(ofBlocked)
             await #expect(throws: PostgresError.self) { try await first.value }
