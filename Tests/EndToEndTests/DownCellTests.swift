@@ -121,6 +121,21 @@ struct DownCellTests {
             return ids
         }
 
+        /// What a server went through, and what its cell's processes said last.
+        func story(of id: String) async throws -> String {
+            var parts = [try await admin.compute.send(.get, "/servers/\(id)").text]
+            let actions = try await admin.compute.get("/servers/\(id)/os-instance-actions").list("instanceActions")
+            for action in actions {
+                let request = try action.text("request_id")
+                parts.append(try await admin.compute.send(.get, "/servers/\(id)/os-instance-actions/\(request)").text)
+            }
+            for process in ready.processes where process.name.contains("south") {
+                let log = try SharedCloud.text("\(ready.folder)/log/\(process.name).log")
+                parts.append("\(process.name):\n" + log.split(separator: "\n").suffix(20).joined(separator: "\n"))
+            }
+            return parts.joined(separator: "\n")
+        }
+
         /// Status by id.
         func statuses(_ compute: APIClient) async throws -> [String: String] {
             let servers = try await compute.get("/servers/detail").list("servers")
@@ -301,8 +316,13 @@ struct DownCellTests {
         }
         try await cloud.admin.compute.expect(
             202, from: .post, "/servers/\(south[0])/action", ["reboot": ["type": "HARD"]])
-        try await until("a server of the other cell is rebooted", within: Self.limit) {
-            try await cloud.statuses(cloud.partial)[south[0]] == "ACTIVE"
+        do {
+            try await until("a server of the other cell is rebooted", within: Self.limit) {
+                try await cloud.statuses(cloud.partial)[south[0]] == "ACTIVE"
+            }
+        } catch {
+            Issue.record("\(try await cloud.story(of: south[0]))")
+            throw error
         }
     }
 
