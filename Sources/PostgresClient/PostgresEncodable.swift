@@ -146,7 +146,7 @@ package struct PostgresJSON: PostgresEncodable {
     /// jsonb's binary format: one version byte, then the text.
     static let version: UInt8 = 1
 
-    private let encoded: Result<Data, PostgresError>
+    fileprivate let encoded: Result<Data, PostgresError>
 
     /// Encodes at once; a failure is thrown by the call that sends the statement.
     package static func json(_ value: any Encodable) -> PostgresJSON { PostgresJSON(value) }
@@ -167,6 +167,21 @@ package struct PostgresJSON: PostgresEncodable {
     package func encode(into bytes: inout [UInt8]) throws(PostgresError) {
         bytes.append(Self.version)
         bytes.append(contentsOf: try encoded.get())
+    }
+}
+
+/// A value that is stored as json, which the server keeps as it was written: cheaper to send and to read than jsonb, for
+/// what no statement looks into often.
+package struct PostgresDocument: PostgresEncodable {
+    private let json: PostgresJSON
+
+    /// Encodes at once; a failure is thrown by the call that sends the statement.
+    package init(_ value: any Encodable) { json = PostgresJSON(value) }
+
+    package static var postgresType: PostgresType { .json }
+
+    package func encode(into bytes: inout [UInt8]) throws(PostgresError) {
+        bytes.append(contentsOf: try json.encoded.get())
     }
 }
 

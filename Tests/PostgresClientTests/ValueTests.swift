@@ -101,6 +101,20 @@ struct ValueTests {
         }
     }
 
+    @Test func `documents are kept in json as they were written`() async throws {
+        try await withPool { pool async throws in
+            let document = Document(name: "é\"\\", sizes: [1, 2], note: nil)
+            let value = PostgresDocument(document)
+            try await pool.execute("create table w (j json not null, b jsonb not null)")
+            try await pool.execute("insert into w values (\(value), \(value))")
+            let row = try #require(try await pool.query("select j, b, j::text as t from w").first)
+            #expect(try row.json("j", as: Document.self) == document)
+            #expect(try row.json("b", as: Document.self) == document)
+            let written = try JSONEncoder().encode(document)
+            #expect(try row.get("t", as: String.self).utf8.count == written.count)
+        }
+    }
+
     @Test func `numerics are read as whole numbers, fractions and text`() async throws {
         try await withPool { pool async throws in
             let texts = [

@@ -81,7 +81,7 @@ enum CellRows {
                 is_deleted, updated_at, document, build)
             values (\(instance.id), \(instance.projectID.text), \(instance.host?.text), \(instance.state.vm.rawValue),
                 \(instance.state.task?.rawValue), \(Int32(instance.state.power.rawValue)), \(instance.version),
-                \(Int32(instance.epoch)), \(server.isDeleted), \(instance.updatedAt), \(PostgresJSON(instance)),
+                \(Int32(instance.epoch)), \(server.isDeleted), \(instance.updatedAt), \(PostgresDocument(instance)),
                 \(PostgresJSON(server.build)))
             on conflict (id) do update set host = excluded.host, vm_state = excluded.vm_state,
                 task_state = excluded.task_state, power_state = excluded.power_state, version = excluded.version,

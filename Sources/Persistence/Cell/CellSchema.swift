@@ -17,6 +17,14 @@ package enum CellSchema {
         Migration(number: 5, name: "parked sagas", statements: parkedSagas),
         Migration(number: 6, name: "busy servers", statements: busyServers),
         Migration(number: 7, name: "conductors' leases", statements: conductorLeases),
+        Migration(number: 8, name: "\(Migration.breaks)documents as they were written", statements: writtenDocuments),
+    ]
+
+    /// A page of a list reads a hundred documents: as jsonb the server puts each together again, which takes it longer than
+    /// finding it, and from some 2 KB on it would be compressed and in another table.
+    private static let writtenDocuments = [
+        "alter table cell.instances set (toast_tuple_target = 4096)",
+        "alter table cell.instances alter column document type json using document::json",
     ]
 
     private static let conductorLeases = ["alter table cell.conductors add column until timestamptz"]

@@ -34,7 +34,7 @@ extension PostgresCellStore {
                     lateral (
                         select value ->> 'portID' as port,
                             left(replace(lower(value ->> 'portID'), '-', ''), \(Int32(AgentHoldings.portDigits))) as digits
-                        from jsonb_array_elements(i.document -> 'interfaces')
+                        from json_array_elements(i.document -> 'interfaces')
                     ) p
                 where p.digits = any(\(digits)) order by i.updated_at
                 """)
