@@ -136,7 +136,7 @@ struct DevProcessTests {
         return pid_t(String(decoding: data, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines))
     }
 
-    @Test("a child that dies is started again")
+    @Test("a child that dies is started again, and what had its number is left alone")
     func restart() async throws {
         try await withChild("echo $$ > $FOLDER/pid; exec sleep 60") { process, folder, lines in
             #expect(
@@ -149,6 +149,7 @@ struct DevProcessTests {
                     return try pid != first && Self.number("\(folder)/pid") == pid
                 })
             #expect(lines.all == ["child ended (signal 9); it is started again"])
+            #expect(process.processGuard.leaders == [try #require(process.pid)], "the number of the dead is nobody's")
         }
     }
 

@@ -6,12 +6,16 @@ import Synchronization
 ///
 /// A shell in a session of its own holds the read end of a pipe whose write end only this process has. It is told of
 /// every child before that child executes anything (``DevProcess`` holds it back until then), so that no moment is left in
-/// which a SIGKILL of this process would leave one behind.
+/// which a SIGKILL of this process would leave one behind. It is told of every child's end too: the kernel may give the
+/// number of a group that is gone to somebody else's.
 final class DevGuard: Sendable {
-    /// The arguments are files and folders to remove. Lines are `SIGNAL PID` of a process group's leader.
+    /// The arguments are files and folders to remove. Lines are `SIGNAL PID` of a process group's leader, or `gone PID`.
     private static let script = """
         all=
-        while read -r signal pid; do all="$all $signal:$pid"; done
+        forget() { kept=; for entry in $all; do [ "${entry#*:}" = "$1" ] || kept="$kept $entry"; done; all=$kept; }
+        while read -r signal pid; do
+            if [ "$signal" = gone ]; then forget "$pid"; else all="$all $signal:$pid"; fi
+        done
         trap '' HUP INT TERM
         each() { for entry in $all; do kill -s "${1:-${entry%%:*}}" -- "-${entry#*:}" 2>/dev/null && alive=1; done; }
         each ''
@@ -57,13 +61,31 @@ final class DevGuard: Sendable {
 
     /// From now on the group of `leader` is ended when this process is gone: by `signal` at first, then by SIGKILL.
     func add(leader: pid_t, signal: String) throws {
-        let line = Array("\(signal) \(leader)\n".utf8)
         try state.withLock { state in
             guard !state.isClosed else { throw Errno.brokenPipe }
-            guard write(pipe, line, line.count) == line.count else { throw Errno(rawValue: errno) }
+            try tell("\(signal) \(leader)")
             state.groups.append(leader)
         }
     }
+
+    /// The child has ended: what is left of its group ends at once, and its number means nothing any more.
+    func remove(leader: pid_t) throws {
+        try state.withLock { state in
+            guard !state.isClosed, let index = state.groups.firstIndex(of: leader) else { return }
+            kill(-leader, SIGKILL)
+            state.groups.remove(at: index)
+            try tell("gone \(leader)")
+        }
+    }
+
+    /// Held under the lock, so that lines stay whole and in order.
+    private func tell(_ line: String) throws {
+        let bytes = Array("\(line)\n".utf8)
+        guard write(pipe, bytes, bytes.count) == bytes.count else { throw Errno(rawValue: errno) }
+    }
+
+    /// Leaders of the groups that would be ended now.
+    var leaders: [pid_t] { state.withLock { $0.groups } }
 
     /// Ends whatever is left of the children's groups, and the guard itself. Blocks for the few milliseconds that takes.
     func finish() {

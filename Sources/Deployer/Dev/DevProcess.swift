@@ -40,7 +40,7 @@ final class DevProcess: Sendable {
     private static let quotedBytes = 1_500
 
     let specification: Specification
-    private let processGuard: DevGuard
+    let processGuard: DevGuard
     private let reporter: any ProgressReporter
     private let leader = Mutex<pid_t?>(nil)
 
@@ -115,6 +115,7 @@ final class DevProcess: Sendable {
             _ = try await execution.standardInputWriter.write("go\n")
             try await execution.standardInputWriter.finish()
         }
+        if let pid { try processGuard.remove(leader: pid) }
         return switch result.terminationStatus {
         case .exited(let code): "status \(code)"
         case .signaled(let signal): "signal \(signal)"
