@@ -35,6 +35,7 @@ extension CellEvent: JSONReadable {
             case "hostChanged": event = .hostChanged(try reader.payload())
             case "cellChanged": event = .cellChanged(try reader.payload())
             default:
+                let name = try reader.text(of: name)
                 let document = Data("{\"\(name)\":".utf8) + Data(try reader.raw()) + Data("}".utf8)
                 do {
                     event = try JSONDecoder().decode(CellEvent.self, from: document)
@@ -69,7 +70,7 @@ extension JSONReader {
     fileprivate mutating func payload<Value: JSONReadable>() throws(JSONSyntaxError) -> Value {
         var value: Value?
         try object { (key, reader) throws(JSONSyntaxError) in
-            if key == "_0" { value = try Value(&reader) } else { try reader.skip() }
+            if key.is("_0") { value = try Value(&reader) } else { try reader.skip() }
         }
         guard let value else { throw error("an event without its value") }
         return value

@@ -33,7 +33,7 @@ extension CellHeartbeat: JSONReadable {
         guard found == Self.required else { throw reader.error("a heartbeat without all its members") }
     }
 
-    private mutating func readOptional(_ key: String, _ reader: inout JSONReader) throws(JSONSyntaxError) {
+    private mutating func readOptional(_ key: JSONKey, _ reader: inout JSONReader) throws(JSONSyntaxError) {
         switch key {
         case "cells":
             cells = try reader.optional { reader throws(JSONSyntaxError) in try reader.integer() }

@@ -11,10 +11,7 @@ extension GetRequest: JSONReadable {
         var shares: [Share]?
         try reader.object { (key, reader) throws(JSONSyntaxError) in
             switch key {
-            case "ids":
-                var read: [ServerID] = []
-                try reader.array { reader throws(JSONSyntaxError) in read.append(try reader.named { ServerID($0) }) }
-                ids = read
+            case "ids": ids = try reader.values()
             case "view": view = try ServerViewContext(&reader)
             case "shares":
                 shares = try reader.optional { reader throws(JSONSyntaxError) in try reader.values() }
@@ -79,9 +76,7 @@ extension ServerViewContext: JSONReadable {
             case "computeURL": computeURL = try reader.string()
             case "isAdmin": isAdmin = try reader.bool()
             case "serverGroup":
-                group = try reader.optional { reader throws(JSONSyntaxError) in
-                    try reader.named { ServerGroupID($0) }
-                }
+                group = try reader.optional { reader throws(JSONSyntaxError) in try ServerGroupID(&reader) }
             default: try reader.skip()
             }
         }

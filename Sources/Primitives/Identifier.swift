@@ -11,36 +11,8 @@ package struct Identifier<Subject>: Hashable, Sendable, Comparable, CustomString
     /// Reads UUID text, with or without dashes as Nova accepts it; `nil` for anything else.
     package init?(_ text: some StringProtocol) {
         var text = String(text)
-        guard let uuid = text.withUTF8(Self.read) else { return nil }
+        guard let uuid = text.withUTF8(UUID.read) else { return nil }
         self.uuid = uuid
-    }
-
-    private static func read(_ text: UnsafeBufferPointer<UInt8>) -> UUID? {
-        guard text.count == 36 || text.count == 32 else { return nil }
-        var uuid: uuid_t = (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
-        let isRead = withUnsafeMutableBytes(of: &uuid) { bytes in
-            var digits = 0
-            for (position, byte) in text.enumerated() {
-                if text.count == 36, position == 8 || position == 13 || position == 18 || position == 23 {
-                    guard byte == UInt8(ascii: "-") else { return false }
-                    continue
-                }
-                guard let value = hexDigit(byte) else { return false }
-                bytes[digits / 2] = bytes[digits / 2] << 4 | value
-                digits += 1
-            }
-            return true
-        }
-        return isRead ? UUID(uuid: uuid) : nil
-    }
-
-    private static func hexDigit(_ byte: UInt8) -> UInt8? {
-        switch byte {
-        case UInt8(ascii: "0")...UInt8(ascii: "9"): byte - UInt8(ascii: "0")
-        case UInt8(ascii: "a")...UInt8(ascii: "f"): byte - UInt8(ascii: "a") + 10
-        case UInt8(ascii: "A")...UInt8(ascii: "F"): byte - UInt8(ascii: "A") + 10
-        default: nil
-        }
     }
 
     package var description: String {
@@ -87,4 +59,39 @@ extension Identifier: Codable {
         var container = encoder.singleValueContainer()
         try container.encode(description)
     }
+}
+
+extension UUID {
+    /// UUID text, with or without dashes; `nil` for anything else.
+    static func read(_ text: UnsafeBufferPointer<UInt8>) -> UUID? {
+        guard text.count == 36 || text.count == 32 else { return nil }
+        var uuid: uuid_t = (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+        let isRead = withUnsafeMutableBytes(of: &uuid) { bytes in
+            var digits = 0
+            for (position, byte) in text.enumerated() {
+                if text.count == 36, position == 8 || position == 13 || position == 18 || position == 23 {
+                    guard byte == UInt8(ascii: "-") else { return false }
+                    continue
+                }
+                guard let value = hexDigit(byte) else { return false }
+                bytes[digits / 2] = bytes[digits / 2] << 4 | value
+                digits += 1
+            }
+            return true
+        }
+        return isRead ? UUID(uuid: uuid) : nil
+    }
+
+    private static func hexDigit(_ byte: UInt8) -> UInt8? {
+        switch byte {
+        case UInt8(ascii: "0")...UInt8(ascii: "9"): byte - UInt8(ascii: "0")
+        case UInt8(ascii: "a")...UInt8(ascii: "f"): byte - UInt8(ascii: "a") + 10
+        case UInt8(ascii: "A")...UInt8(ascii: "F"): byte - UInt8(ascii: "A") + 10
+        default: nil
+        }
+    }
+}
+
+extension Identifier: JSONReadable {
+    package init(_ reader: inout JSONReader) throws(JSONSyntaxError) { self.init(try reader.uuid()) }
 }

@@ -1,14 +1,14 @@
 /// Why a text is not JSON, and where.
-package struct JSONSyntaxError: Error, Equatable, CustomStringConvertible {
-    package let reason: String
+public struct JSONSyntaxError: Error, Equatable, CustomStringConvertible {
+    public let reason: String
     /// Bytes from the start of the text.
-    package let offset: Int
+    public let offset: Int
     package init(reason: String, offset: Int) {
         self.reason = reason
         self.offset = offset
     }
 
-    package var description: String { "\(reason) at byte \(offset)" }
+    public var description: String { "\(reason) at byte \(offset)" }
 }
 
 /// Reads JSON (RFC 8259) into a ``JSONValue`` in one pass.
@@ -29,7 +29,9 @@ extension JSONReader {
         switch peek() {
         case UInt8(ascii: "{"):
             var members: [String: JSONValue] = [:]
-            try object { (key, reader) throws(JSONSyntaxError) in members[key] = try reader.value() }
+            try object { (key, reader) throws(JSONSyntaxError) in
+                members[try reader.text(of: key)] = try reader.value()
+            }
             return .object(members)
         case UInt8(ascii: "["):
             var elements: [JSONValue] = []

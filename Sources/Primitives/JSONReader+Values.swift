@@ -1,22 +1,22 @@
 package import FoundationEssentials
 
 /// What reads itself from JSON member by member. The text is the one that the type's `Codable` form writes.
-package protocol JSONReadable {
+public protocol JSONReadable {
     init(_ reader: inout JSONReader) throws(JSONSyntaxError)
 }
 
 extension JSONReadable {
     /// The document that `bytes` hold.
-    @inlinable package init(json bytes: [UInt8]) throws(JSONSyntaxError) {
+    @inlinable public init(json bytes: [UInt8]) throws(JSONSyntaxError) {
         self = try JSONReader.document(bytes) { reader throws(JSONSyntaxError) in try Self(&reader) }
     }
 }
 
 extension JSONReader {
-    @inlinable package mutating func integer<Value: FixedWidthInteger>(
+    @inlinable public mutating func integer<Value: FixedWidthInteger>(
         _: Value.Type = Value.self
     ) throws(JSONSyntaxError) -> Value {
-        guard case .integer(let integer) = try number(), let value = Value(exactly: integer) else {
+        guard let value = Value(exactly: try integer64()) else {
             throw error("expected an integer")
         }
         return value
@@ -36,13 +36,13 @@ extension JSONReader {
     }
 
     /// A text that stands for a case or a thing.
-    @inlinable package mutating func named<Value>(_ make: (String) -> Value?) throws(JSONSyntaxError) -> Value {
+    @inlinable public mutating func named<Value>(_ make: (String) -> Value?) throws(JSONSyntaxError) -> Value {
         let text = try string()
         guard let value = make(text) else { throw error("no \(Value.self): \(text.prefix(64))") }
         return value
     }
 
-    @inlinable package mutating func optional<Value>(
+    @inlinable public mutating func optional<Value>(
         _ read: (inout JSONReader) throws(JSONSyntaxError) -> Value
     ) throws(JSONSyntaxError) -> Value? {
         try null() ? nil : try read(&self)
@@ -58,11 +58,11 @@ extension JSONReader {
 
     package mutating func stringMembers() throws(JSONSyntaxError) -> [String: String] {
         var members: [String: String] = [:]
-        try object { (key, reader) throws(JSONSyntaxError) in members[key] = try reader.string() }
+        try object { (key, reader) throws(JSONSyntaxError) in members[try reader.text(of: key)] = try reader.string() }
         return members
     }
 
-    @inlinable package mutating func values<Value: JSONReadable>(
+    @inlinable public mutating func values<Value: JSONReadable>(
         of _: Value.Type = Value.self
     ) throws(JSONSyntaxError) -> [Value] {
         var values: [Value] = []

@@ -1,7 +1,28 @@
+package import FoundationEssentials
+
+/// The name of a member as it stands in the text: to compare it with those that are expected makes no string of it.
+public struct JSONKey {
+    @usableFromInline let bytes: ArraySlice<UInt8>
+
+    init(bytes: ArraySlice<UInt8>) { self.bytes = bytes }
+
+    @inlinable public func `is`(_ name: StaticString) -> Bool {
+        guard bytes.count == name.utf8CodeUnitCount else { return false }
+        return bytes.withUnsafeBufferPointer { bytes in
+            UnsafeBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount).elementsEqual(bytes)
+        }
+    }
+
+    /// For the cases of a `switch`.
+    @inlinable public static func ~= (name: StaticString, key: JSONKey) -> Bool { key.is(name) }
+}
+
 /// Reads JSON (RFC 8259) member by member, without building a tree: some twenty times cheaper than a decoder.
 ///
-/// What is not asked for must be skipped; the reader refuses what is no JSON only where it looks.
-package struct JSONReader {
+/// What is not asked for must be skipped; the reader refuses what is no JSON only where it looks. It is public, as no other
+/// type of the package, because the compiler takes only what is public into other modules, where generic methods are then
+/// made for the types that they are called with.
+public struct JSONReader {
     /// Arrays and objects within each other; deeper texts are refused, so that nobody overflows the stack.
     package static let depthLimit = 64
 
@@ -9,10 +30,10 @@ package struct JSONReader {
     private var index = 0
     private var depth = 0
 
-    package init(_ bytes: [UInt8]) { self.bytes = bytes }
+    @usableFromInline init(_ bytes: [UInt8]) { self.bytes = bytes }
 
     /// Reads one document, white space around it allowed.
-    @inlinable package static func document<Value>(
+    @inlinable public static func document<Value>(
         _ bytes: [UInt8], _ read: (inout JSONReader) throws(JSONSyntaxError) -> Value
     ) throws(JSONSyntaxError) -> Value {
         var reader = JSONReader(bytes)
@@ -21,32 +42,35 @@ package struct JSONReader {
         return value
     }
 
-    package func error(_ reason: String) -> JSONSyntaxError { JSONSyntaxError(reason: reason, offset: index) }
+    public func error(_ reason: String) -> JSONSyntaxError { JSONSyntaxError(reason: reason, offset: index) }
 
     private var current: UInt8? { index < bytes.count ? bytes[index] : nil }
 
     /// The first byte of what comes next.
-    package mutating func peek() -> UInt8? {
+    public mutating func peek() -> UInt8? {
         skipSpace()
         return current
     }
 
     /// Calls `member` for each key; it must read or skip the value.
     package mutating func object(
-        _ member: (String, inout JSONReader) throws(JSONSyntaxError) -> Void
+        _ member: (JSONKey, inout JSONReader) throws(JSONSyntaxError) -> Void
     ) throws(JSONSyntaxError) {
         guard try open("{", orEmpty: "}") else { return }
         repeat {
             guard peek() == UInt8(ascii: "\"") else { throw error("expected a key") }
-            let key = try string()
+            let key = JSONKey(bytes: try textBytes())
             guard peek() == UInt8(ascii: ":") else { throw error("expected a colon") }
             index += 1
             try member(key, &self)
         } while try hasMore(until: "}", "expected a comma or the end of the object")
     }
 
+    /// The name of a member as a text of its own.
+    package func text(of key: JSONKey) throws(JSONSyntaxError) -> String { try text(key.bytes) }
+
     /// Calls `element` for each element; it must read or skip it.
-    package mutating func array(
+    public mutating func array(
         _ element: (inout JSONReader) throws(JSONSyntaxError) -> Void
     ) throws(JSONSyntaxError) {
         guard try open("[", orEmpty: "]") else { return }
@@ -63,7 +87,7 @@ package struct JSONReader {
     }
 
     /// Takes `null` if that comes next.
-    package mutating func null() throws(JSONSyntaxError) -> Bool {
+    public mutating func null() throws(JSONSyntaxError) -> Bool {
         guard peek() == UInt8(ascii: "n") else { return false }
         try literal("null")
         return true
@@ -89,7 +113,7 @@ package struct JSONReader {
     }
 
     private mutating func skipSpace() {
-        while index < bytes.count {
+        while index < bytes.count, bytes[index] <= 0x20 {
             switch bytes[index] {
             case 0x20, 0x09, 0x0A, 0x0D: index += 1
             default: return
@@ -133,6 +157,19 @@ package struct JSONReader {
         }
         guard matches else { throw error("unexpected character") }
         index += word.utf8CodeUnitCount
+    }
+
+    /// An integer of 64 bits.
+    public mutating func integer64() throws(JSONSyntaxError) -> Int64 {
+        guard case .integer(let value) = try number() else { throw error("expected an integer") }
+        return value
+    }
+
+    /// A UUID's text, with or without dashes.
+    package mutating func uuid() throws(JSONSyntaxError) -> UUID {
+        let bytes = try textBytes()
+        guard let uuid = bytes.withUnsafeBufferPointer(UUID.read) else { throw error("no UUID") }
+        return uuid
     }
 
     /// An integer or, where 64 bits do not hold it, a number.
@@ -185,7 +222,10 @@ package struct JSONReader {
         guard index > start else { throw error("expected a digit") }
     }
 
-    package mutating func string() throws(JSONSyntaxError) -> String {
+    public mutating func string() throws(JSONSyntaxError) -> String { try text(try textBytes()) }
+
+    /// The bytes of a string, without its escapes.
+    private mutating func textBytes() throws(JSONSyntaxError) -> ArraySlice<UInt8> {
         guard peek() == UInt8(ascii: "\"") else {
             throw error(current == nil ? "unexpected end" : "unexpected character")
         }
@@ -194,14 +234,14 @@ package struct JSONReader {
         while let byte = current, byte != UInt8(ascii: "\""), byte != UInt8(ascii: "\\"), byte >= 0x20 { index += 1 }
         if current == UInt8(ascii: "\"") {
             index += 1
-            return try text(bytes[start..<(index - 1)])
+            return bytes[start..<(index - 1)]
         }
         var unescaped = Array(bytes[start..<index])
         while let byte = current {
             switch byte {
             case UInt8(ascii: "\""):
                 index += 1
-                return try text(unescaped[...])
+                return unescaped[...]
             case UInt8(ascii: "\\"):
                 index += 1
                 try escape(into: &unescaped)

@@ -62,12 +62,12 @@ package enum EnvelopeCodec {
         try reader.object { (key, reader) throws(JSONSyntaxError) in
             switch key {
             case "version": version = try reader.integer()
-            case "messageID": messageID = try reader.named { Identifier<Never>($0)?.uuid }
+            case "messageID": messageID = try reader.uuid()
             case "deadline":
                 deadline = try reader.optional { reader throws(JSONSyntaxError) in try reader.integer() }
             case "caller": caller = try reader.optional(Self.caller)
             case "idempotencyKey", "requestID", "sender", "kind", "traceParent", "cell":
-                texts[key] = try reader.optionalString()
+                texts[try reader.text(of: key)] = try reader.optionalString()
             default: try reader.skip()
             }
         }

@@ -14,7 +14,7 @@ extension HostRecord: JSONReadable {
             found += 1
             switch key {
             case "name": name = HostName(try reader.string())
-            case "id": id = try reader.named { ProviderID($0) }
+            case "id": id = try ProviderID(&reader)
             case "cell": cell = try reader.named { CellPath($0) }
             case "availabilityZone": availabilityZone = try reader.string()
             case "isEnabled": isEnabled = try reader.bool()
@@ -25,7 +25,7 @@ extension HostRecord: JSONReadable {
             case "updatedAt": updatedAt = try reader.date()
             default:
                 found -= 1
-                if key == "disabledReason" { disabledReason = try reader.optionalString() } else { try reader.skip() }
+                if key.is("disabledReason") { disabledReason = try reader.optionalString() } else { try reader.skip() }
             }
         }
         guard found == Self.required else { throw reader.error("a host without all its members") }
@@ -69,7 +69,7 @@ extension HostInventory: JSONReadable {
         guard found == Self.required else { throw reader.error("an inventory without all its members") }
     }
 
-    private mutating func readResource(_ key: String, _ reader: inout JSONReader) throws(JSONSyntaxError) -> Bool {
+    private mutating func readResource(_ key: JSONKey, _ reader: inout JSONReader) throws(JSONSyntaxError) -> Bool {
         switch key {
         case "vcpus": vcpus = try reader.integer()
         case "memoryMiB": memoryMiB = try reader.integer()
@@ -83,7 +83,7 @@ extension HostInventory: JSONReadable {
         return true
     }
 
-    private mutating func readSystem(_ key: String, _ reader: inout JSONReader) throws(JSONSyntaxError) -> Bool {
+    private mutating func readSystem(_ key: JSONKey, _ reader: inout JSONReader) throws(JSONSyntaxError) -> Bool {
         switch key {
         case "hypervisorType": hypervisorType = try reader.string()
         case "hypervisorVersion": hypervisorVersion = try reader.integer()

@@ -25,9 +25,9 @@ extension Instance: JSONReadable {
         guard found == Self.required else { throw reader.error("a server without all its members") }
     }
 
-    private mutating func readIdentity(_ key: String, _ reader: inout JSONReader) throws(JSONSyntaxError) -> Bool {
+    private mutating func readIdentity(_ key: JSONKey, _ reader: inout JSONReader) throws(JSONSyntaxError) -> Bool {
         switch key {
-        case "id": id = try reader.named { ServerID($0) }
+        case "id": id = try ServerID(&reader)
         case "projectID": projectID = ProjectID(try reader.string())
         case "userID": userID = UserID(try reader.string())
         case "name": name = try reader.string()
@@ -39,7 +39,7 @@ extension Instance: JSONReadable {
         return true
     }
 
-    private mutating func readState(_ key: String, _ reader: inout JSONReader) throws(JSONSyntaxError) -> Bool {
+    private mutating func readState(_ key: JSONKey, _ reader: inout JSONReader) throws(JSONSyntaxError) -> Bool {
         switch key {
         case "state": state = try ServerState(&reader)
         case "version": version = try reader.integer()
@@ -52,7 +52,7 @@ extension Instance: JSONReadable {
         return true
     }
 
-    private mutating func readShape(_ key: String, _ reader: inout JSONReader) throws(JSONSyntaxError) -> Bool {
+    private mutating func readShape(_ key: JSONKey, _ reader: inout JSONReader) throws(JSONSyntaxError) -> Bool {
         switch key {
         case "flavor": flavor = try Flavor(&reader)
         case "metadata": metadata = try reader.stringMembers()
@@ -66,7 +66,7 @@ extension Instance: JSONReadable {
         return true
     }
 
-    private mutating func readOptional(_ key: String, _ reader: inout JSONReader) throws(JSONSyntaxError) -> Bool {
+    private mutating func readOptional(_ key: JSONKey, _ reader: inout JSONReader) throws(JSONSyntaxError) -> Bool {
         switch key {
         case "description": description = try reader.optionalString()
         case "image": image = try reader.optional { reader throws(JSONSyntaxError) in try ImageReference(&reader) }
@@ -138,7 +138,7 @@ extension Flavor: JSONReadable {
             case "extraSpecs": extraSpecs = try reader.stringMembers()
             default:
                 found -= 1
-                if key == "description" { description = try reader.optionalString() } else { try reader.skip() }
+                if key.is("description") { description = try reader.optionalString() } else { try reader.skip() }
             }
         }
         guard found == Self.required else { throw reader.error("a flavor without all its members") }
@@ -154,7 +154,7 @@ extension ImageReference: JSONReadable {
         try reader.object { (key, reader) throws(JSONSyntaxError) in
             found += 1
             switch key {
-            case "id": id = try reader.named { ImageID($0) }
+            case "id": id = try ImageID(&reader)
             case "name": name = try reader.string()
             case "sizeBytes": sizeBytes = try reader.integer()
             case "sha512": sha512 = try reader.string()
@@ -199,8 +199,8 @@ extension NetworkInterface: JSONReadable {
         try reader.object { (key, reader) throws(JSONSyntaxError) in
             found += 1
             switch key {
-            case "portID": portID = try reader.named { PortID($0) }
-            case "networkID": networkID = try reader.named { NetworkID($0) }
+            case "portID": portID = try PortID(&reader)
+            case "networkID": networkID = try NetworkID(&reader)
             case "networkName": networkName = try reader.string()
             case "macAddress": macAddress = try reader.string()
             case "addresses": addresses = try reader.values()
@@ -209,7 +209,7 @@ extension NetworkInterface: JSONReadable {
             case "isOwned": isOwned = try reader.bool()
             default:
                 found -= 1
-                if key == "tag" { tag = try reader.optionalString() } else { try reader.skip() }
+                if key.is("tag") { tag = try reader.optionalString() } else { try reader.skip() }
             }
         }
         guard found == Self.required else { throw reader.error("a network card without all its members") }
@@ -225,7 +225,7 @@ extension NetworkInterface.FixedAddress: JSONReadable {
         var nameServers: [String]?
         try reader.object { (key, reader) throws(JSONSyntaxError) in
             switch key {
-            case "subnetID": subnetID = try reader.named { SubnetID($0) }
+            case "subnetID": subnetID = try SubnetID(&reader)
             case "address": address = try reader.string()
             case "prefixLength": prefixLength = try reader.integer()
             case "gateway": gateway = try reader.optionalString()

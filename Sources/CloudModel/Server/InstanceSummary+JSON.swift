@@ -23,9 +23,9 @@ extension InstanceSummary: JSONReadable {
         guard found == Self.required else { throw reader.error("a server without all its members") }
     }
 
-    private mutating func readRequired(_ key: String, _ reader: inout JSONReader) throws(JSONSyntaxError) -> Bool {
+    private mutating func readRequired(_ key: JSONKey, _ reader: inout JSONReader) throws(JSONSyntaxError) -> Bool {
         switch key {
-        case "id": id = try reader.named { ServerID($0) }
+        case "id": id = try ServerID(&reader)
         case "version": version = try reader.integer()
         case "projectID": projectID = ProjectID(try reader.string())
         case "userID": userID = UserID(try reader.string())
@@ -45,12 +45,12 @@ extension InstanceSummary: JSONReadable {
         return true
     }
 
-    private mutating func readOptional(_ key: String, _ reader: inout JSONReader) throws(JSONSyntaxError) -> Bool {
+    private mutating func readOptional(_ key: JSONKey, _ reader: inout JSONReader) throws(JSONSyntaxError) -> Bool {
         switch key {
         case "description": description = try reader.optionalString()
         case "host": host = try reader.optionalString().map { HostName($0) }
         case "imageID":
-            imageID = try reader.optional { reader throws(JSONSyntaxError) in try reader.named { ImageID($0) } }
+            imageID = try reader.optional { reader throws(JSONSyntaxError) in try ImageID(&reader) }
         case "availabilityZone": availabilityZone = try reader.optionalString()
         case "keyName": keyName = try reader.optionalString()
         case "launchedAt": launchedAt = try reader.optional { reader throws(JSONSyntaxError) in try reader.date() }
