@@ -58,7 +58,7 @@ struct LabShape: Sendable {
     /// Each leaf has a database of its own as long as a machine holds as many sessions as they would have in a cloud. More
     /// have schemas of their own in one database: a thousand server processes on one machine would be what is measured.
     var leafDatabases: LeafDatabases {
-        tree.leaves.count <= SimulatedLeaf.Pace.unstretched ? .own(sessions: 4) : .shared(sessions: 8)
+        tree.leaves.count <= SimulatedLeaf.Pace.unstretched ? .own(sessions: 4) : .shared(sessions: 4)
     }
 
     /// As a branch's supervisor has by itself; it listens on two more.
