@@ -114,11 +114,7 @@ struct Tenant: Sendable {
     /// Deletes servers and waits until the API knows nothing of them.
     func delete(_ ids: [String]) async throws {
         for id in ids { try await session.compute.expect(204, from: .delete, "/servers/\(id)") }
-        try await waitUntilGone(ids)
-    }
-
-    func waitUntilGone(_ ids: [String], within limit: Duration = limit) async throws {
-        try await until("\(ids.count) servers are gone", within: limit) {
+        try await until("\(ids.count) servers are gone") {
             let left = try await servers().compactMap { $0["id"]?.string }
             return Set(left).isDisjoint(with: ids)
         }
