@@ -10,6 +10,7 @@ extension EndToEndTests {
         @Test func serversSpreadOverTheHostsOfAllCellsAndLeaveNothing() async throws {
             let ready = try await SharedCloud.ready()
             let tenant = try await Tenant.make()
+            try await Remains.waitUntilNothingIsClaimed()
             _ = try await tenant.create("spread", ["min_count": 8, "max_count": 8])
             let ids = try await tenant.waitForAll(8).map { try $0.text("id") }
             let hosts = try await self.hosts(of: ids)

@@ -20,6 +20,14 @@ enum Remains {
         }
     }
 
+    /// Waits until no host has a claim of an earlier test's server: its cell ends one a moment before the root hears of it.
+    static func waitUntilNothingIsClaimed() async throws {
+        let root = try await SharedCloud.ready().root
+        try await until("nothing is claimed") {
+            try await SharedCloud.query(root, "select 1 from placement.allocations limit 1").isEmpty
+        }
+    }
+
     static func find(_ servers: [String], in ready: DevReady) async throws -> [String] {
         let ids = servers.compactMap { UUID(uuidString: $0) }
         var left = try await texts(try ready.root, in: ready, rootQuery(ids, servers))

@@ -18,7 +18,8 @@ extension EndToEndTests {
         @Test func whatASeizedHostTriesHarmsNobodyElse() async throws {
             let attacker = try await Attacker.seize()
             let tenant = try await Tenant.make()
-            // One server on each host of the cell, so that there is somebody to attack.
+            // One server on each host, so that there is somebody to attack.
+            try await Remains.waitUntilNothingIsClaimed()
             _ = try await tenant.create("victim", ["min_count": 4])
             let ids = try await tenant.waitForAll(4).map { try $0.text("id") }
             let place = try await attacker.place(of: ids)
