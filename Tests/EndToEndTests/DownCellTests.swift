@@ -70,9 +70,12 @@ struct DownCellTests {
             let vhost = cell.resource
             let port = try #require(cell.managementPort)
             let login = "\(ready.broker.user):\(try SharedCloud.text(ready.broker.passwordFile))"
+            // A connection for each request: the broker closes one that is idle, perhaps as the next is sent.
             let broker = APIClient(
                 url: "http://127.0.0.1:\(port)/api/",
-                headers: ["authorization": "Basic \(Data(login.utf8).base64EncodedString())"])
+                headers: [
+                    "authorization": "Basic \(Data(login.utf8).base64EncodedString())", "connection": "close",
+                ])
             let set = try await broker.with("accept", "*/*").send(
                 .put, "vhost-limits/\(vhost)/max-connections", ["value": JSONValue(count)])
             #expect(set.status == 204, "\(set.text)")
